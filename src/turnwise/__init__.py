@@ -1,0 +1,65 @@
+"""turnwise: fine-tune language models on multi-turn dialogues of mixed quality.
+
+The public names load on first use (PEP 562), so that `import turnwise` stays fast and pulls in no deep-learning
+library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from turnwise._version import __version__
+
+if TYPE_CHECKING:
+    from turnwise.data.read import read_dialogues
+    from turnwise.data.write import write_dialogues
+    from turnwise.dialogue import Dialogue, Document, Message, PreferencePair
+    from turnwise.errors import TurnwiseError
+    from turnwise.training.ledger import Ledger
+    from turnwise.training.trainer import ReSUREConfig, ReSURETrainer
+    from turnwise.training.weights import ReSUREWeighter, WeightingConfig
+
+_HOMES = {
+    "Dialogue": "turnwise.dialogue",
+    "Document": "turnwise.dialogue",
+    "Ledger": "turnwise.training.ledger",
+    "Message": "turnwise.dialogue",
+    "PreferencePair": "turnwise.dialogue",
+    "ReSUREConfig": "turnwise.training.trainer",
+    "ReSURETrainer": "turnwise.training.trainer",
+    "ReSUREWeighter": "turnwise.training.weights",
+    "TurnwiseError": "turnwise.errors",
+    "WeightingConfig": "turnwise.training.weights",
+    "read_dialogues": "turnwise.data.read",
+    "write_dialogues": "turnwise.data.write",
+}
+
+__all__ = [
+    "Dialogue",
+    "Document",
+    "Ledger",
+    "Message",
+    "PreferencePair",
+    "ReSUREConfig",
+    "ReSURETrainer",
+    "ReSUREWeighter",
+    "TurnwiseError",
+    "WeightingConfig",
+    "__version__",
+    "read_dialogues",
+    "write_dialogues",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'turnwise' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

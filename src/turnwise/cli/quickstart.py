@@ -1,0 +1,8 @@
+"""`turnwise quickstart`."""
+
+from __future__ import annotations
+
+
+def quickstart() -> None:
+    """Not written yet."""
+    raise NotImplementedError

@@ -1,0 +1,206 @@
+"""Configuration: YAML text and `--set a.b=c` overrides, checked against a pydantic model that lives beside its stage.
+
+Unknown keys are errors with a suggestion, and every complaint names the file and line it is about.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from turnwise.errors import ConfigError
+
+
+class StrictModel(BaseModel):
+    """A configuration model in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's reading of numbers: `1e-5` is a float (YAML 1.1 reads text)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def load_config(
+    model: type[Model],
+    path: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+) -> Model:
+    """Read a configuration: the file, then `values` (options of the command line), then `overrides`.
+
+    Args:
+        model: The pydantic model that says what is allowed.
+        path: A YAML file; None starts from the model's defaults.
+        overrides: `a.b=value` texts; values are read as YAML, so `x=1e-5`, `x=true` and `x=[1, 2]` mean what they
+            look like.
+        values: A tree merged over the file; None values in it are left out.
+
+    Raises:
+        ConfigError: The file is missing or no YAML mapping, or a key or value is not allowed.
+    """
+    tree: dict[str, Any] = {}
+    lines: dict[tuple[str, ...], int] = {}
+    if path is not None:
+        tree, lines = _read_yaml(Path(path))
+    _merge(tree, values or {})
+    for override in overrides:
+        _apply_override(tree, override)
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error, model, path, lines) from None
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the configuration cannot be read ({error})") from error
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+        tree = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
+        raise ConfigError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
+    if tree is None:
+        return {}, {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}:1: expected a mapping of settings, found {type(tree).__name__}")
+    lines: dict[tuple[str, ...], int] = {}
+    _collect_lines(root, (), lines)
+    return tree, lines
+
+
+def _collect_lines(node: yaml.Node | None, at: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*at, str(key.value))
+            lines[here] = key.start_mark.line + 1
+            _collect_lines(value, here, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            here = (*at, str(number))
+            lines[here] = value.start_mark.line + 1
+            _collect_lines(value, here, lines)
+
+
+def _merge(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if value is None:
+            continue
+        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    steps = key.strip().split(".")
+    if not equals or not all(steps):
+        raise ConfigError(f"--set {override}: expected KEY=VALUE, for example --set trainer.learning_rate=1e-5")
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML ({error})") from error
+    place: Any = tree
+    for number, step in enumerate(steps[:-1]):
+        if isinstance(place, list):
+            place = _list_item(place, step, override)
+        else:
+            if place.get(step) is None:
+                place[step] = {}
+            place = place[step]
+        if not isinstance(place, dict | list):
+            raise ConfigError(f"--set {override}: {'.'.join(steps[: number + 1])} holds {place!r}, not settings")
+    if isinstance(place, list):
+        _list_item(place, steps[-1], override)
+        place[int(steps[-1])] = value
+    else:
+        place[steps[-1]] = value
+
+
+def _list_item(place: list[Any], step: str, override: str) -> Any:
+    if not step.isdigit() or int(step) >= len(place):
+        raise ConfigError(f"--set {override}: expected a position from 0 to {len(place) - 1}, found {step!r}")
+    return place[int(step)]
+
+
+def _explain(
+    error: ValidationError, model: type[BaseModel], path: str | Path | None, lines: Mapping[tuple[str, ...], int]
+) -> ConfigError:
+    """One readable message for the first few problems that pydantic found."""
+    texts: list[str] = []
+    hint: str | None = None
+    problems = error.errors()
+    for problem in problems[:5]:
+        # Steps of a union are shown by pydantic as class names; the user's tree does not hold them.
+        steps = tuple(str(step) for step in problem["loc"] if not _is_type_label(str(step)))
+        dotted = ".".join(steps) or "(top level)"
+        line = next((lines[steps[:end]] for end in range(len(steps), 0, -1) if steps[:end] in lines), None)
+        where = f"{path}:{line}: " if path is not None and line is not None else f"{path}: " if path else ""
+        if problem["type"] == "extra_forbidden":
+            text = f"{where}unknown setting {dotted!r}"
+            allowed = _allowed_keys(model, steps[:-1])
+            close = difflib.get_close_matches(steps[-1], allowed, n=1, cutoff=0.5)
+            if hint is None:
+                hint = f"did you mean {close[0]!r}?" if close else f"known settings here: {', '.join(sorted(allowed))}"
+        elif problem["type"] == "missing":
+            text = f"{where}the setting {dotted!r} is missing"
+        else:
+            given = problem.get("input")
+            shown = "" if isinstance(given, dict | list) else f", found {given!r}"
+            text = f"{where}{dotted}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+        texts.append(text)
+    if len(problems) > 5:
+        texts.append(f"and {len(problems) - 5} more")
+    return ConfigError("\n".join(texts), hint=hint)
+
+
+def _is_type_label(step: str) -> bool:
+    return step[:1].isupper() or step.startswith(("function-", "list[", "dict[")) or step in {"str", "int", "bool"}
+
+
+def _allowed_keys(model: type[BaseModel], steps: Sequence[str]) -> list[str]:
+    """The keys that the model allows at a place of the tree."""
+    current: type[BaseModel] = model
+    for step in steps:
+        if step.isdigit():
+            continue
+        field = current.model_fields.get(step)
+        nested = _nested_model(field.annotation) if field is not None else None
+        if nested is None:
+            return []
+        current = nested
+    return [field.alias or name for name, field in current.model_fields.items()]
+
+
+def _nested_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        nested = _nested_model(argument)
+        if nested is not None:
+            return nested
+    return None

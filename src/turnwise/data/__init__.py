@@ -1,0 +1,1 @@
+"""Reading, writing and inspecting dialogues; small generators of data whose truth is known."""

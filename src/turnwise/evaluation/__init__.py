@@ -1,0 +1,1 @@
+"""Held-out loss, checkable answers, and the statistics that compare them."""

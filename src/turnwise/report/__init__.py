@@ -1,0 +1,1 @@
+"""Run artifacts to one offline HTML file."""

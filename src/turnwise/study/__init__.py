@@ -1,0 +1,1 @@
+"""Whole experiments: the quickstart and (later) mixtures x methods x seeds."""

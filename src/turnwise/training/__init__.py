@@ -1,0 +1,1 @@
+"""Encoding, ReSURE weights, the ledger, and the seam to TRL."""
