@@ -1,0 +1,320 @@
+"""`turnwise train`: configuration in, trained run folder out.
+
+The way of a run: read dialogues → load tokenizer and model → encode (by the trainer) → open the run folder → train →
+save. Everything that the user could have got wrong is checked before the folder is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, field_validator
+
+from turnwise.config import StrictModel
+from turnwise.data.read import ReadReport, read_dialogues
+from turnwise.dialogue import Dialogue, unique_ids
+from turnwise.errors import ConfigError, DataError
+from turnwise.run import RunFolder, write_json
+from turnwise.training.ledger import DIALOGUES_NAME, write_dialogues_table
+from turnwise.training.methods import METHODS, MethodName
+from turnwise.training.weights import WeightingConfig
+
+if TYPE_CHECKING:
+    from turnwise.training.trainer import ReSURETrainer
+
+LogHook = Callable[[int, int, Mapping[str, float]], None]
+"""Called with the step, the number of steps in all, and what was logged (nothing, at most steps)."""
+
+
+class DataSource(StrictModel):
+    """One input of a run."""
+
+    path: str = Field(description="A file, a folder, or hf://OWNER/NAME.")
+    format: str | None = Field(None, description="Force a format; null detects it.")
+    roles: dict[str, str] | None = Field(None, description="Speaker labels by role, for data without roles.")
+    split: str = Field("train", description="Split of a hub data set.")
+    source: str | None = Field(None, description="Name recorded as the dialogues' source; null keeps the data's own.")
+    tier: str | None = Field(None, description="Quality label recorded with the dialogues; never shown to training.")
+    limit: int | None = Field(None, gt=0, description="Read at most this many dialogues.")
+    side: Literal["chosen", "rejected"] = Field("chosen", description="Which side of preference pairs to take.")
+
+
+class TrainConfig(StrictModel):
+    """Everything that `turnwise train` can be told."""
+
+    model: str = Field(description="Hugging Face name or folder of a causal language model.")
+    tokenizer: str | None = Field(None, description="Name or folder of the tokenizer; null uses the model's.")
+    data: list[DataSource] = Field(min_length=1, description="Training data; all inputs are concatenated.")
+    eval_data: list[DataSource] = Field(default_factory=list, description="Held-out data; its loss is never weighted.")
+    eval_size: int = Field(0, ge=0, description="Without eval_data: hold out this many dialogues, chosen by the seed.")
+    warmup_data: list[DataSource] = Field(
+        default_factory=list,
+        description="Dialogues known to be good; their losses initialise ReSURE's statistics in place of the first "
+        "dialogues trained on.",
+    )
+    on_error: Literal["stop", "skip"] = Field(
+        "stop", description="What a broken record does; skipped ones are counted."
+    )
+    method: MethodName = Field("resure", description="How supervision is weighed.")
+    reduction: Literal["sample", "token"] | None = Field(
+        None, description="Mean over dialogues or over tokens; null is the method's own (resure: sample)."
+    )
+    resure: WeightingConfig = Field(default_factory=WeightingConfig, description="ReSURE's options.")
+    truncation: Literal["turns", "keep_start"] = Field(
+        "turns", description="Beyond max_length drop whole trailing turns, or cut."
+    )
+    template_policy: str = Field("refuse", description="What to do with a template that rewrites earlier replies.")
+    peft: dict[str, Any] | None = Field(None, description="peft.LoraConfig arguments; null trains all parameters.")
+    trainer: dict[str, Any] = Field(default_factory=dict, description="TRL SFTConfig arguments, passed unchanged.")
+    seed: int = Field(42, description="Seed of sampling, initialisation and training order.")
+    output: str = Field(description="The run folder.")
+
+    @field_validator("data", "eval_data", "warmup_data", mode="before")
+    @classmethod
+    def _accept_paths(cls, value: Any) -> Any:
+        entries = value if isinstance(value, list) else [value]
+        return [{"path": entry} if isinstance(entry, str) else entry for entry in entries]
+
+
+@dataclass
+class FitResult:
+    """A finished training run.
+
+    Attributes:
+        run: The run folder.
+        trainer: The trainer with the trained model.
+        eval_dialogues: The held-out dialogues (may be empty).
+        summary: What `summary.json` holds.
+    """
+
+    run: Path
+    trainer: ReSURETrainer
+    eval_dialogues: list[Dialogue]
+    summary: dict[str, Any]
+
+
+def fit(
+    config: TrainConfig, *, resume: bool = False, overwrite: bool = False, on_log: LogHook | None = None
+) -> FitResult:
+    """Train as configured and leave a complete run folder.
+
+    Args:
+        config: What to do.
+        resume: Continue the run in `config.output` from its last complete checkpoint.
+        overwrite: Replace the run in `config.output`.
+        on_log: Told about progress.
+
+    Raises:
+        TurnwiseError: Something that the user must change; nothing has been written then.
+        TrainingError: Training had to stop; the run folder says how far it got.
+    """
+    from turnwise.training.loading import load_model, load_tokenizer
+
+    folder = RunFolder.open(
+        config.output,
+        "train",
+        config=config.model_dump(mode="json"),
+        seeds={"seed": config.seed},
+        resume=resume,
+        overwrite=overwrite,
+    )
+    started = time.monotonic()
+    train, held_out, warmup = _read(config, folder)
+    tokenizer = load_tokenizer(config.tokenizer or config.model)
+    checkpoints = folder.file("checkpoints")
+    arguments = _arguments(config, checkpoints, bool(held_out))
+    try:
+        model = load_model(config.model, arguments)
+        trainer = _build_trainer(config, arguments, model, tokenizer, train, held_out, warmup)
+    except BaseException:
+        # The trainer makes its output folder at once; a run that never began leaves nothing behind.
+        for path in (checkpoints, folder.path):
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
+    with folder:
+        checkpoints.mkdir(exist_ok=True)
+        trainer.args.ledger_dir = str(folder.path)
+        checkpoint = last_complete_checkpoint(checkpoints) if resume else None
+        _write_inputs(config, folder, train, trainer)
+        from turnwise.training.callbacks import MetricsCallback
+
+        trainer.add_callback(MetricsCallback(folder.file("metrics.jsonl"), checkpoint, on_log))
+        output = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        summary = {
+            "method": config.method,
+            "model": config.model,
+            "steps": trainer.state.global_step,
+            "train_loss": output.training_loss,
+            "wall_seconds": time.monotonic() - started,
+            "counts": {
+                "train": len(train),
+                "eval": len(held_out),
+                "warmup": len(warmup),
+                "skipped": trainer.skipped,
+            },
+        }
+        _save(config, folder, trainer, summary)
+    return FitResult(folder.path, trainer, held_out, summary)
+
+
+def last_complete_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint whose `trainer_state.json`, written last, is whole; None where there is none."""
+    found = []
+    for path in folder.glob("checkpoint-*"):
+        step = path.name.rpartition("-")[2]
+        with contextlib.suppress(OSError, ValueError):
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+            found.append((int(step), path))
+    return max(found)[1] if found else None
+
+
+def read_sources(sources: Sequence[DataSource], on_error: Literal["stop", "skip"]) -> tuple[list[Dialogue], ReadReport]:
+    """Read all dialogues of some sources, ids made unique over all of them."""
+    report = ReadReport()
+    dialogues: list[Dialogue] = []
+    for source in sources:
+        for dialogue in read_dialogues(
+            source.path,
+            format=source.format,
+            roles=source.roles,
+            on_error=on_error,
+            limit=source.limit,
+            split=source.split,
+            side=source.side,
+            report=report,
+        ):
+            dialogue.source = source.source or dialogue.source or Path(source.path).stem
+            dialogue.tier = source.tier or dialogue.tier
+            dialogues.append(dialogue)
+    return list(unique_ids(iter(dialogues))), report
+
+
+def _read(config: TrainConfig, folder: RunFolder) -> tuple[list[Dialogue], list[Dialogue], list[Dialogue]]:
+    train, report = read_sources(config.data, config.on_error)
+    folder.manifest.outputs.clear()
+    for source in (*config.data, *config.eval_data, *config.warmup_data):
+        folder.manifest.add_input(source.path)
+    skipped = report.skipped
+    usable = [dialogue for dialogue in train if dialogue.num_turns]
+    dropped = {"no assistant reply": len(train) - len(usable), "broken record (on_error: skip)": skipped}
+    if not usable:
+        raise DataError(
+            f"no dialogue with an assistant reply in {', '.join(source.path for source in config.data)}",
+            hint="'turnwise data inspect' shows what the files hold",
+        )
+    held_out, _ = read_sources(config.eval_data, config.on_error)
+    if not config.eval_data and config.eval_size:
+        if config.eval_size >= len(usable):
+            raise ConfigError(f"eval_size is {config.eval_size}, but there are only {len(usable)} dialogues")
+        order = random.Random(config.seed).sample(range(len(usable)), config.eval_size)
+        chosen = set(order)
+        held_out = [usable[number] for number in sorted(chosen)]
+        usable = [dialogue for number, dialogue in enumerate(usable) if number not in chosen]
+    warmup, _ = read_sources(config.warmup_data, config.on_error)
+    folder.manifest.add_output(
+        DIALOGUES_NAME, len(train) + skipped, len(usable), {key: n for key, n in dropped.items() if n}
+    )
+    return usable, held_out, warmup
+
+
+def _arguments(config: TrainConfig, checkpoints: Path, evaluates: bool) -> Any:
+    """`ReSUREConfig` from the user's arguments over a few defaults of ours."""
+    import dataclasses
+    import difflib
+
+    import torch
+
+    from turnwise.training.trainer import ReSUREConfig
+
+    known = {field.name for field in dataclasses.fields(ReSUREConfig) if field.init}
+    ours = {"output_dir": "output", "seed": "seed", "ledger_dir": "output", "weighting": "method"}
+    ours |= dict.fromkeys(WeightingConfig.model_fields, "resure")
+    ours |= {"reduction": "reduction", "truncation": "truncation", "template_policy": "template_policy"}
+    for key in config.trainer:
+        if key in ours:
+            raise ConfigError(f"trainer.{key}: set {ours[key]!r} instead", hint="turnwise decides this one itself")
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            raise ConfigError(
+                f"unknown setting 'trainer.{key}'",
+                hint=f"did you mean 'trainer.{close[0]}'?" if close else "it takes the arguments of trl.SFTConfig",
+            )
+    arguments: dict[str, Any] = {"report_to": "none", "disable_tqdm": True}
+    if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        # TRL's defaults are for GPUs; on a CPU both only cost time.
+        arguments |= {"bf16": False, "gradient_checkpointing": False}
+    if evaluates:
+        arguments["eval_strategy"] = "epoch"
+    arguments |= METHODS[config.method]
+    if config.reduction is not None:
+        arguments["reduction"] = config.reduction
+    arguments |= config.resure.model_dump()
+    arguments |= {"truncation": config.truncation, "template_policy": config.template_policy, "seed": config.seed}
+    try:
+        return ReSUREConfig(output_dir=str(checkpoints), **{**arguments, **config.trainer})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"trainer: {error}", hint="these are arguments of trl.SFTConfig") from error
+
+
+def _build_trainer(
+    config: TrainConfig,
+    arguments: Any,
+    model: Any,
+    tokenizer: Any,
+    train: Sequence[Dialogue],
+    held_out: Sequence[Dialogue],
+    warmup: Sequence[Dialogue],
+) -> ReSURETrainer:
+    from turnwise.training.encode import dataset_from_dialogues
+    from turnwise.training.trainer import ReSURETrainer
+
+    return ReSURETrainer(
+        model=model,
+        args=arguments,
+        train_dataset=dataset_from_dialogues(train),
+        eval_dataset=dataset_from_dialogues(held_out) if held_out else None,
+        warmup_dataset=dataset_from_dialogues(warmup) if warmup else None,
+        processing_class=tokenizer,
+        peft_config=_lora(config.peft),
+    )
+
+
+def _lora(options: Mapping[str, Any] | None) -> Any:
+    if options is None:
+        return None
+    from peft import LoraConfig
+
+    try:
+        return LoraConfig(**{"task_type": "CAUSAL_LM", **options})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"peft: {error}", hint="these are arguments of peft.LoraConfig") from error
+
+
+def _write_inputs(config: TrainConfig, folder: RunFolder, train: Sequence[Dialogue], trainer: ReSURETrainer) -> None:
+    import yaml
+
+    from turnwise.run import write_text
+
+    write_text(folder.file("config.yaml"), yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    write_dialogues_table(folder.file(DIALOGUES_NAME), (dialogue.to_dict() for dialogue in train))
+    skipped = trainer.skipped
+    folder.manifest.add_output("(encoded for training)", len(train), len(train) - sum(skipped.values()), skipped)
+
+
+def _save(config: TrainConfig, folder: RunFolder, trainer: ReSURETrainer, summary: Mapping[str, Any]) -> None:
+    from turnwise.training.loading import model_card
+
+    target = folder.file("model" if config.peft is None else "adapter")
+    trainer.save_model(str(target))
+    # A pickle of the arguments, which config.yaml and manifest.json hold readably.
+    (target / "training_args.bin").unlink(missing_ok=True)
+    (target / "README.md").write_text(model_card(config, summary), encoding="utf-8")
+    write_json(folder.file("summary.json"), summary)

@@ -1,0 +1,101 @@
+"""Models and tokenizers by name or folder, with errors that say what is wrong; and the card of a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from turnwise.errors import ModelError
+
+if TYPE_CHECKING:
+    from turnwise.training.fit import TrainConfig
+
+
+def load_tokenizer(name: str) -> Any:
+    """Load a tokenizer by Hugging Face name or folder.
+
+    Raises:
+        ModelError: There is none, or it has no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    _check_folder(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except Exception as error:
+        raise ModelError(f"{name}: no tokenizer could be loaded ({_first_line(error)})", hint=_HINT) from error
+    if tokenizer.chat_template is None:
+        raise ModelError(
+            f"{name}: the tokenizer has no chat template, so dialogues cannot be rendered",
+            hint="use the chat (instruct) version of the model, or name one's tokenizer with 'tokenizer'",
+        )
+    return tokenizer
+
+
+def load_model(name: str, arguments: Any) -> Any:
+    """Load a causal language model as TRL would, with `model_init_kwargs` of the trainer's arguments.
+
+    Raises:
+        ModelError: There is none, or it is no causal language model.
+    """
+    from trl.trainer.utils import create_model_from_path
+
+    _check_folder(name)
+    options = dict(arguments.model_init_kwargs or {})
+    options.setdefault("trust_remote_code", arguments.trust_remote_code)
+    try:
+        model = create_model_from_path(name, **options)
+    except Exception as error:
+        raise ModelError(f"{name}: no model could be loaded ({_first_line(error)})", hint=_HINT) from error
+    finally:
+        # The trainer gets the finished model and would warn that it ignores them.
+        arguments.model_init_kwargs = None
+    if not hasattr(model, "lm_head") and model.get_output_embeddings() is None:
+        raise ModelError(f"{name}: expected a causal language model, found {type(model).__name__}", hint=_HINT)
+    return model
+
+
+_HINT = "give the name of a model on the hub, or a folder that save_pretrained wrote (config.json, *.safetensors)"
+
+
+def _check_folder(name: str) -> None:
+    path = Path(name)
+    if path.is_file():
+        raise ModelError(f"{name}: expected a model's folder, found a file", hint=_HINT)
+    if path.is_dir() and not ((path / "config.json").is_file() or (path / "tokenizer_config.json").is_file()):
+        raise ModelError(f"{name}: the folder holds no model (no config.json)", hint=_HINT)
+    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
+    if looks_local and not path.is_dir():
+        raise ModelError(f"{name}: no such model folder", hint=_HINT)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def model_card(config: TrainConfig, summary: Mapping[str, Any]) -> str:
+    """A README for the trained model: what it was made from and how."""
+    counts = summary["counts"]
+    sources = "\n".join(f"- `{source.path}`" + (f" ({source.tier})" if source.tier else "") for source in config.data)
+    skipped = "".join(f"\n- left out: {count} ({reason})" for reason, count in counts["skipped"].items())
+    return f"""---
+base_model: {config.model}
+library_name: {"peft" if config.peft is not None else "transformers"}
+tags: [turnwise, {config.method}, trl, sft]
+---
+# {Path(config.output).name}
+
+`{config.model}` fine-tuned on multi-turn dialogues with turnwise, method `{config.method}`.
+
+- training dialogues: {counts["train"]}{skipped}
+- optimizer steps: {summary["steps"]}, mean training loss {summary["train_loss"]:.4f}
+- seed: {config.seed}
+
+Data:
+{sources}
+
+The run folder beside this model holds the configuration, the manifest with hashes and versions, and the reliability
+ledger, which tells what every dialogue cost and weighed.
+"""

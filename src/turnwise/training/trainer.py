@@ -1,0 +1,478 @@
+"""The seam to TRL: everything of turnwise that knows TRL's SFTTrainer is in this file and `prepare.py`.
+
+TRL's `compute_loss` is not copied. It calls the model, takes the per-token log-probabilities of its fused head and
+sums them over a normaliser; here it gets a stand-in for the model that multiplies those log-probabilities by each
+token's factor. So logging, MoE losses, DDP scaling and whatever TRL adds next stay TRL's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+from trl.trainer.utils import pad
+
+from turnwise.errors import ConfigError, TrainingError
+from turnwise.run import write_json
+from turnwise.training.distributed import gather_rows
+from turnwise.training.ledger import LedgerWriter
+from turnwise.training.prepare import TOKEN_COLUMNS, WEIGHT_COLUMN, Preparation, is_conversational_dataset, prepare
+from turnwise.training.units import TokenColumns, count_dialogues, find_units, token_factors
+from turnwise.training.weights import ReSURERule, Verdict, WeightingConfig
+
+STATE_NAME = "resure_state.json"
+
+
+@dataclass
+class ReSUREConfig(SFTConfig):
+    """`trl.SFTConfig` with ReSURE's options; TRL's own arguments keep their meaning and defaults.
+
+    One default differs: `assistant_only_loss` is True, because ReSURE weighs assistant turns. It is turned off by
+    itself for data that is no conversation.
+    """
+
+    assistant_only_loss: bool = field(
+        default=True, metadata={"help": "Compute the loss on assistant turns only (ignored for plain-text data)."}
+    )
+    weighting: bool = field(
+        default=True, metadata={"help": "False trains with all weights 1 and still keeps the ledger of losses."}
+    )
+    unit: str = field(default="dialogue", metadata={"help": "What is weighed.", "choices": ["dialogue", "turn"]})
+    reduction: str = field(
+        default="sample",
+        metadata={
+            "help": "'sample': mean over dialogues of their mean token loss (the paper's Eq. 1); 'token': mean over "
+            "tokens, TRL's loss where all weights are 1.",
+            "choices": ["sample", "token"],
+        },
+    )
+    statistics: str = field(
+        default="welford",
+        metadata={
+            "help": "'welford' as published; 'corrected' undoes its downward drift.",
+            "choices": ["welford", "corrected"],
+        },
+    )
+    alpha: float = field(default=1.0, metadata={"help": "Threshold in standard deviations above a group's mean."})
+    scale: str = field(
+        default="threshold",
+        metadata={
+            "help": "Excess loss is divided by the threshold or kappa * sigma.",
+            "choices": ["threshold", "sigma"],
+        },
+    )
+    kappa: float = field(default=1.0, metadata={"help": "See scale."})
+    floor_percentile: float | None = field(
+        default=5.0, metadata={"help": "Weights never fall below this percentile of the batch's weights."}
+    )
+    half_life: float | None = field(
+        default=None, metadata={"help": "Accepted losses after which an older one counts half; unset never forgets."}
+    )
+    min_group_count: float | None = field(
+        default=None, metadata={"help": "Judge groups below this count together with their nearest groups."}
+    )
+    warmup_dialogues: int = field(
+        default=640, metadata={"help": "Dialogues at the start with weight 1 that all enter the statistics."}
+    )
+    ramp_steps: int = field(
+        default=100, metadata={"help": "Optimizer steps after warm-up until the weights take full effect."}
+    )
+    max_non_finite_share: float = field(
+        default=0.01, metadata={"help": "Stop when more than this share of losses was not finite."}
+    )
+    truncation: str = field(
+        default="turns",
+        metadata={
+            "help": "'turns' drops whole trailing turns beyond max_length; 'keep_start' cuts at max_length.",
+            "choices": ["turns", "keep_start"],
+        },
+    )
+    template_policy: str = field(
+        default="refuse",
+        metadata={"help": "What to do with a chat template that rewrites earlier replies; see turnwise's docs."},
+    )
+    ledger: bool = field(default=True, metadata={"help": "Write ledger.parquet."})
+    ledger_dir: str | None = field(default=None, metadata={"help": "Where to write the ledger; unset: output_dir."})
+
+    def weighting_config(self) -> WeightingConfig:
+        """ReSURE's options as the rule takes them.
+
+        Raises:
+            pydantic.ValidationError: An option is out of range.
+        """
+        return WeightingConfig(**{name: getattr(self, name) for name in WeightingConfig.model_fields})
+
+
+class ReSURECollator(DataCollatorForLanguageModeling):
+    """TRL's collator, keeping the token columns that say which dialogue and turn a token belongs to."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Collate; every token column gets the shape of `input_ids` (padding: 0, turn -1, weight 1)."""
+        batch: dict[str, Any] = super().torch_call(examples)
+        for column, padding in TOKEN_COLUMNS.items():
+            if column not in examples[0]:
+                continue
+            rows = [torch.tensor(example[column]) for example in examples]
+            if self.padding_free:
+                rows = [torch.cat(rows)]
+            batch[column] = pad(rows, padding, padding_side="right", pad_to_multiple_of=self.pad_to_multiple_of)
+        return batch
+
+
+class ReSURETrainer(SFTTrainer):
+    """`trl.SFTTrainer` that down-weights unreliable supervision while it trains.
+
+    Takes what `SFTTrainer` takes; `args` is a `ReSUREConfig`. Conversational data is encoded by turnwise (turn-aware
+    truncation, verified assistant spans, per-message `train` and `weight`), everything else as TRL does. Evaluation
+    loss is never weighted. `ledger.parquet` in `output_dir` tells what every dialogue cost and weighed.
+
+    Args:
+        *args: As `trl.SFTTrainer`.
+        warmup_dataset: Dialogues known to be good. Their losses, taken in one pass before the first step, initialise
+            the statistics; they count as `warmup_dialogues`. None uses the first dialogues trained on.
+        **kwargs: As `trl.SFTTrainer`.
+
+    Raises:
+        ConfigError: An option that cannot be combined with per-dialogue weights.
+
+    Attributes:
+        rule: ReSURE's statistics.
+        skipped: Counts of training dialogues that could not be used, by reason.
+    """
+
+    _tag_names = ["trl", "sft", "resure", "turnwise"]  # noqa: RUF012 - TRL's own class attribute
+    _name = "ReSURE"
+
+    def __init__(self, *args: Any, warmup_dataset: Any = None, **kwargs: Any) -> None:
+        config = kwargs.get("args", args[1] if len(args) > 1 else None)
+        train_dataset = kwargs.get("train_dataset", args[3] if len(args) > 3 else None)
+        if config is None:
+            config = kwargs["args"] = ReSUREConfig("ReSURE")
+        _refuse_unsupported(config, kwargs.get("data_collator"), kwargs.get("compute_loss_func"))
+        self._preparations: dict[str, Preparation] = {}
+        self._encode_assistant = config.assistant_only_loss and is_conversational_dataset(train_dataset)
+        asked, config.assistant_only_loss = config.assistant_only_loss, False  # TRL would demand its own template
+        try:
+            super().__init__(*args, **kwargs)
+        finally:
+            config.assistant_only_loss = asked
+        parallelism = self.accelerator.parallelism_config
+        if parallelism is not None and (parallelism.cp_enabled or parallelism.sp_enabled):
+            raise ConfigError("ReSURE needs whole dialogues per rank: context and sequence parallelism cut them")
+        self.data_collator = ReSURECollator(
+            pad_token_id=self._tokenizer.pad_token_id,
+            padding_free=self.padding_free,
+            pad_to_multiple_of=self.args.pad_to_multiple_of,
+        )
+        # The loss is always divided by the items of the whole optimizer step (below).
+        self.loss_is_scaled_for_ga = True
+        self.rule = ReSURERule(self.args.weighting_config(), batches_per_step=self.args.gradient_accumulation_steps)
+        self.warmup_dataset = warmup_dataset
+        self._ledger: LedgerWriter | None = None
+        self._group_counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        self._resume_step: int | None = None
+        self.add_callback(_RunHooks(self))
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Training dialogues that could not be used, by reason."""
+        return dict(self._preparations["train"].skipped) if "train" in self._preparations else {}
+
+    # --- data -------------------------------------------------------------------------------------------------
+
+    def _prepare_dataset(
+        self, dataset: Any, processing_class: Any, args: Any, packing: bool, formatting_func: Any, dataset_name: str
+    ) -> Any:
+        preparation = prepare(
+            dataset,
+            tokenizer=self._tokenizer,
+            args=args,
+            packing=packing,
+            encode_assistant=self._encode_assistant and formatting_func is None,
+            fallback=lambda raw, plain: SFTTrainer._prepare_dataset(
+                self, raw, processing_class, plain, False, formatting_func, dataset_name
+            ),
+            name=dataset_name,
+        )
+        self._preparations[dataset_name] = preparation
+        return preparation.dataset
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        self._signature_columns = [
+            *self._signature_columns,
+            *(c for c in TOKEN_COLUMNS if c not in self._signature_columns),
+        ]
+
+    def dialogue_id(self, row: int) -> str:
+        """The id of the dialogue in this row of the training data (`row-N` where the data has no ids)."""
+        ids = self._preparations["train"].ids if "train" in self._preparations else None
+        return ids[row] if ids is not None else f"row-{row}"
+
+    # --- loss -------------------------------------------------------------------------------------------------
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """TRL's loss with each token's factor applied; plain TRL in evaluation."""
+        columns = _take_columns(inputs)
+        if self.model.training and columns is not None:
+            model = _WeightedModel(model, self, columns)
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        if self.args.reduction == "token":
+            items = super()._get_num_items_in_batch(batch_samples, device)
+            if items is not None or not batch_samples:
+                return items
+            # A model that takes no loss arguments: count as TRL would, so that accumulation stays exact.
+            count = sum(int((batch["labels"][..., 1:] != -100).sum()) for batch in batch_samples)
+        else:
+            count = sum(count_dialogues(batch["labels"], batch.get("seq_idx")) for batch in batch_samples)
+        total = torch.tensor(count, device=device)
+        if self.args.average_tokens_across_devices and self.args.world_size > 1:
+            total = self.accelerator.gather(total).sum()
+        return total / self.get_tp_size()
+
+    def weigh_batch(self, log_probs_BT: torch.Tensor, mask_BT: torch.Tensor, columns: TokenColumns) -> _Weighing:
+        """Judge one micro-batch of all ranks, record it, and return this rank's token factors."""
+        units = find_units(log_probs_BT, mask_BT, columns, self.args.unit)
+        # One bad turn spoils the hidden states of its whole dialogue, so the whole dialogue is left out.
+        bad_U = torch.isin(units.dialogue_U, units.dialogue_U[~torch.isfinite(units.loss_U)])
+        loss_U = torch.where(bad_U, torch.nan, units.loss_U)
+        dialogues_U = torch.zeros_like(loss_U)
+        dialogues_U[:1] = units.num_dialogues  # one cell per rank carries the rank's count through the gather
+        table, own = gather_rows(
+            torch.stack(
+                [
+                    loss_U,
+                    units.group_U.double(),
+                    units.dialogue_U.double(),
+                    units.turn_U.double(),
+                    units.tokens_U.double(),
+                    dialogues_U,
+                ],
+                dim=1,
+            )
+        )
+        verdict = self._judge(table)
+        self._record(table, verdict)
+        weights_U = torch.from_numpy(verdict.weights_U[own]).to(loss_U.device)
+        factors_BT = token_factors(units, weights_U, self.args.reduction, log_probs_BT)
+        bad_ids = units.dialogue_U[bad_U] if not verdict.finite_U.all() else None
+        return _Weighing(factors_BT, bad_ids)
+
+    def _judge(self, table: np.ndarray) -> Verdict:
+        losses, groups = table[:, 0], table[:, 1].astype(np.int64)
+        if self.args.weighting:
+            verdict = self.rule.weigh(losses, groups, num_dialogues=int(table[:, 5].sum()))
+        else:
+            finite = np.isfinite(losses)
+            self.rule.units_seen += len(losses)
+            self.rule.non_finite_seen += int((~finite).sum())
+            verdict = Verdict(
+                finite.astype(np.float64), np.full(losses.shape, np.nan), np.zeros(losses.shape, bool), finite, 0.0
+            )
+        if self.rule.too_many_non_finite:
+            raise TrainingError(
+                f"{self.rule.non_finite_seen} of {self.rule.units_seen} losses were not finite, more than the limit "
+                f"of {self.args.max_non_finite_share:.1%}; the ledger names the dialogues",
+                hint="lower the learning rate or use bf16 instead of fp16; --set resure.max_non_finite_share raises "
+                "the limit",
+            )
+        return verdict
+
+    def _record(self, table: np.ndarray, verdict: Verdict) -> None:
+        finite = verdict.finite_U
+        metrics = self._metrics["train"]
+        if finite.any():
+            metrics["resure/unweighted_loss"].append(float(table[finite, 0].mean()))
+        metrics["resure/mean_weight"].append(float(verdict.weights_U.mean()))
+        metrics["resure/effective_share"].append(verdict.effective_share)
+        metrics["resure/flag_rate"].append(float(verdict.flagged_U.mean()))
+        metrics["resure/non_finite"].append(float((~finite).sum()))
+        metrics["resure/ramp"].append(verdict.ramp)
+        for group, flagged in zip(table[:, 1].astype(int), verdict.flagged_U, strict=True):
+            counts = self._group_counts[group]
+            counts[0] += 1
+            counts[1] += int(flagged)
+        if self._ledger is not None:
+            turns = table[:, 3].astype(np.int32)
+            size = len(table)
+            self._ledger.append(
+                {
+                    "dialogue_id": [self.dialogue_id(int(row)) for row in table[:, 2]],
+                    "turn": np.ma.masked_less(turns, 0),
+                    "group": table[:, 1].astype(np.int32),
+                    "epoch": np.full(size, int(self.state.epoch or 0), np.int32),
+                    "step": np.full(size, self.state.global_step + 1, np.int32),
+                    "num_tokens": table[:, 4].astype(np.int32),
+                    "loss": table[:, 0].astype(np.float32),
+                    "threshold": np.ma.masked_invalid(verdict.thresholds_U.astype(np.float32)),
+                    "weight": verdict.weights_U.astype(np.float32),
+                    "flagged": verdict.flagged_U,
+                }
+            )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the groups' statistics to what TRL logs while training."""
+        if self.model.training and self._group_counts:
+            for group, (seen, flagged) in sorted(self._group_counts.items()):
+                logs[f"resure/group_{group}/flag_rate"] = flagged / seen
+                judged = self.rule.threshold(group)
+                if judged is not None:
+                    threshold, center = judged
+                    logs[f"resure/group_{group}/mean"] = center.mu
+                    logs[f"resure/group_{group}/sigma"] = center.sigma
+                    logs[f"resure/group_{group}/threshold"] = threshold
+            self._group_counts.clear()
+        super().log(logs, start_time)
+
+    # --- warm-up set, checkpoints, ledger ---------------------------------------------------------------------
+
+    def begin_run(self) -> None:
+        """Open the ledger and take in the warm-up set; called when training begins, after a checkpoint was read."""
+        if self.args.ledger and self.is_world_process_zero():
+            self._ledger = LedgerWriter(self.args.ledger_dir or self.args.output_dir, resume_step=self._resume_step)
+        if self.warmup_dataset is not None and self.rule.units_seen == 0:
+            self._learn_warmup_set()
+
+    def end_run(self) -> None:
+        """Join the ledger's parts."""
+        if self._ledger is not None:
+            self._ledger.close(self.state.global_step)
+
+    def _learn_warmup_set(self) -> None:
+        dataset = self._prepare_dataset(
+            self.warmup_dataset, self.processing_class, self.args, False, self._formatting_func, "warmup"
+        )
+        model = self.model_wrapped
+        training = model.training
+        model.eval()
+        known: set[tuple[float, float]] = set()
+        for inputs in self.get_eval_dataloader(dataset):
+            inputs = self._prepare_inputs(inputs)
+            columns = _take_columns(inputs)
+            with torch.no_grad(), self.compute_loss_context_manager():
+                outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+            units = find_units(outputs.log_probs, outputs.label_mask, columns, self.args.unit)
+            parts = [units.loss_U, units.group_U.double(), units.dialogue_U.double(), units.turn_U.double()]
+            table, _ = gather_rows(torch.stack(parts, dim=1))
+            # With several ranks the sampler repeats dialogues to fill the last batch; each counts once.
+            new = [key not in known for key in map(tuple, table[:, 2:].tolist())]
+            known.update(map(tuple, table[:, 2:].tolist()))
+            self.rule.learn_unconditionally(table[new, 0], table[new, 1].astype(np.int64))
+        model.train(training)
+        self.rule.end_warmup()
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        # Before TRL's own files: a checkpoint counts as complete when its trainer_state.json, written last, is there.
+        if self.is_world_process_zero():
+            folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+            write_json(folder / STATE_NAME, self.rule.state_dict())
+            if self._ledger is not None:
+                self._ledger.flush(self.state.global_step)
+        super()._save_checkpoint(model, trial)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        path = Path(checkpoint) / STATE_NAME
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise TrainingError(
+                f"{path}: the checkpoint holds no ReSURE state", hint="it was not written by ReSURETrainer; start anew"
+            ) from None
+        self.rule.load_state_dict(state)
+        self._resume_step = int(Path(checkpoint).name.rpartition("-")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class _Weighing:
+    factors_BT: torch.Tensor
+    bad_dialogues: torch.Tensor | None  # this rank's; None where no rank has any
+
+
+class _WeightedModel:
+    """Stands in for the model in TRL's compute_loss and weighs the log-probabilities that come out of it."""
+
+    def __init__(self, model: Any, trainer: ReSURETrainer, columns: TokenColumns) -> None:
+        self._model = model
+        self._trainer = trainer
+        self._columns = columns
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def __call__(self, **inputs: Any) -> Any:
+        outputs = self._model(**inputs)
+        if not inputs.get("fused_lm_head"):
+            return outputs
+        weighing = self._trainer.weigh_batch(outputs.log_probs, outputs.label_mask, self._columns)
+        if weighing.bad_dialogues is not None:
+            # Zero weight is not enough: 0 * NaN is NaN in the backward pass. All ranks go again together.
+            outputs = self._model(**self._without(inputs, weighing.bad_dialogues))
+        outputs.log_probs = outputs.log_probs * weighing.factors_BT
+        return outputs
+
+    def _without(self, inputs: Mapping[str, Any], bad_dialogues: torch.Tensor) -> dict[str, Any]:
+        """The same batch with the bad dialogues' tokens replaced by padding, so that nothing changes its shape."""
+        bad_BS = torch.isin(self._columns.dialogue_BS, bad_dialogues)
+        tokenizer = self._trainer._tokenizer
+        return {
+            **inputs,
+            "input_ids": inputs["input_ids"].masked_fill(bad_BS, tokenizer.pad_token_id),
+            "labels": inputs["labels"].masked_fill(bad_BS, -100),
+        }
+
+
+class _RunHooks(TrainerCallback):
+    """Tells the trainer when a run begins and ends."""
+
+    def __init__(self, trainer: ReSURETrainer) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.begin_run()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.end_run()
+
+
+def _take_columns(inputs: dict[str, Any]) -> TokenColumns | None:
+    """Remove the token columns from the model's inputs and return them; None where the batch has none."""
+    taken = {name: inputs.pop(name, None) for name in TOKEN_COLUMNS}
+    if taken["dialogue_ids"] is None or taken["turn_ids"] is None:
+        return None
+    return TokenColumns(taken["dialogue_ids"], taken["turn_ids"], taken[WEIGHT_COLUMN], inputs.get("seq_idx"))
+
+
+def _refuse_unsupported(config: Any, data_collator: Any, compute_loss_func: Any) -> None:
+    if not isinstance(config, ReSUREConfig):
+        raise ConfigError(
+            f"ReSURETrainer expects a ReSUREConfig, found {type(config).__name__}",
+            hint="replace SFTConfig by ReSUREConfig; every argument of SFTConfig works",
+        )
+    problems = {
+        "packing_strategy='wrapped' cuts dialogues anywhere; use 'bfd'": config.packing
+        and config.packing_strategy == "wrapped",
+        "loss_type='dft' reads the weighted probabilities; use 'nll'": config.loss_type == "dft",
+        "label_smoothing_factor bypasses the per-token losses; set it to 0": config.label_smoothing_factor > 0,
+        "compute_loss_func bypasses the per-token losses; leave it out": compute_loss_func is not None,
+        "a data_collator of your own loses the dialogue and turn of each token; leave it out": data_collator
+        is not None,
+    }
+    found = [text for text, present in problems.items() if present]
+    if found:
+        raise ConfigError("ReSURE cannot be combined with these settings: " + "; ".join(found))
