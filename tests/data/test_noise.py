@@ -37,7 +37,7 @@ def kinds(dialogues):
     turns=st.sampled_from(["all", "one"]),
 )
 def test_swapping_keeps_its_promises(lengths, rate, seed, turns):
-    """For any dialogues with distinct replies: exact share, true labels, foreign text, inputs and the rest unchanged."""
+    """For any dialogues with distinct replies: exact share, true labels, foreign text, and nothing else changed."""
     clean = [chat(n, *(f"reply {n}.{t}" for t in range(length))) for n, length in enumerate(lengths)]
     before = copy.deepcopy(clean)
     noisy = swap_replies(clean, rate, seed, turns)
@@ -57,7 +57,7 @@ def test_swapping_keeps_its_promises(lengths, rate, seed, turns):
 
 
 def test_swapped_replies_come_from_the_same_turn_where_another_dialogue_has_it():
-    """Turn 0 exists elsewhere, so a swapped turn 0 is somebody's turn 0; turn 2 exists nowhere else, so any reply does."""
+    """Turns 0 and 1 exist elsewhere; turn 2 exists nowhere else, so any foreign reply does."""
     clean = [chat(0, "a0", "a1", "a2"), chat(1, "b0", "b1"), chat(2, "c0", "c1")]
     for seed in range(20):
         replies = swap_replies(clean, 1.0, seed)[0].replies

@@ -106,7 +106,8 @@ def wrong_answers(
         pattern = rf"\b{re.escape(str(answer))}\b"
         if not others or not re.search(pattern, text):
             raise DataError(
-                f"dialogue {dialogue.id!r}, turn {turn}: expected a reply that holds a fact of the world, found {text!r}",
+                f"dialogue {dialogue.id!r}, turn {turn}: expected a reply that holds a fact of the world, "
+                f"found {text!r}",
                 hint="wrong answers can be made only for dialogues of the same world, before any other noise",
             )
         source = random.Random(f"{seed}/{answer}") if systematic else draw  # noqa: S311 - not for secrets

@@ -17,8 +17,42 @@ from dataclasses import dataclass
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import ConfigError
 
-HE = "Anton Bruno Carl Dorian Emil Felix Gustav Henrik Ivan Jonas Karel Ludvig Marek Nestor Otto Pavel".split()
-SHE = "Adela Berta Clara Dina Elsa Frida Greta Hilda Irma Jutta Katya Lotte Mira Nadia Olga Petra".split()
+HE = (
+    "Anton",
+    "Bruno",
+    "Carl",
+    "Dorian",
+    "Emil",
+    "Felix",
+    "Gustav",
+    "Henrik",
+    "Ivan",
+    "Jonas",
+    "Karel",
+    "Ludvig",
+    "Marek",
+    "Nestor",
+    "Otto",
+    "Pavel",
+)
+SHE = (
+    "Adela",
+    "Berta",
+    "Clara",
+    "Dina",
+    "Elsa",
+    "Frida",
+    "Greta",
+    "Hilda",
+    "Irma",
+    "Jutta",
+    "Katya",
+    "Lotte",
+    "Mira",
+    "Nadia",
+    "Olga",
+    "Petra",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class Tally:
 
     @property
     def perplexity(self) -> float | None:
-        """exp of the mean loss (infinite where that overflows); None without tokens."""
+        """The exponential of the mean loss (infinite where that overflows); None without tokens."""
         if self.loss is None:
             return None
         try:
@@ -62,7 +62,7 @@ class HeldOutLoss:
 
     @property
     def perplexity(self) -> float | None:
-        """exp of `loss`."""
+        """The exponential of `loss`."""
         return self.overall.perplexity
 
     @property
