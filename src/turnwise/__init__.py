@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from turnwise.data.write import write_dialogues
     from turnwise.dialogue import Dialogue, Document, Message, PreferencePair
     from turnwise.errors import TurnwiseError
+    from turnwise.training.arguments import ReSUREConfig
     from turnwise.training.ledger import Ledger
-    from turnwise.training.trainer import ReSUREConfig, ReSURETrainer
+    from turnwise.training.trainer import ReSURETrainer
     from turnwise.training.weights import ReSUREWeighter, WeightingConfig
 
 _HOMES = {
@@ -26,7 +27,7 @@ _HOMES = {
     "Ledger": "turnwise.training.ledger",
     "Message": "turnwise.dialogue",
     "PreferencePair": "turnwise.dialogue",
-    "ReSUREConfig": "turnwise.training.trainer",
+    "ReSUREConfig": "turnwise.training.arguments",
     "ReSURETrainer": "turnwise.training.trainer",
     "ReSUREWeighter": "turnwise.training.weights",
     "TurnwiseError": "turnwise.errors",

@@ -79,4 +79,6 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
     if summary.get("auroc_noise") is not None:
         rows.append(("AUROC of the ledger for labelled noise", summary["auroc_noise"]))
     rows.append(("seconds", summary["wall_seconds"]))
-    print_table("trained", ("", "value"), [(name, str(value) if isinstance(value, int) else value) for name, value in rows])
+    print_table(
+        "trained", ("", "value"), [(name, str(value) if isinstance(value, int) else value) for name, value in rows]
+    )

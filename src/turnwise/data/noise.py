@@ -110,7 +110,7 @@ def wrong_answers(
                 f"found {text!r}",
                 hint="wrong answers can be made only for dialogues of the same world, before any other noise",
             )
-        source = random.Random(f"{seed}/{answer}") if systematic else draw  # noqa: S311 - not for secrets
+        source = random.Random(f"{seed}/{answer}") if systematic else draw
         return re.sub(pattern, source.choice(others), text)
 
     return corrupt(dialogues, rate, seed, "wrong", lie, turns)
@@ -181,4 +181,4 @@ def _draw_other(
 
 def _random(*key: object) -> random.Random:
     # A text seeds through SHA-512, not through hash(), so it is the same in every process and on every machine.
-    return random.Random("turnwise/noise/" + "/".join(map(str, key)))  # noqa: S311 - not for secrets
+    return random.Random("turnwise/noise/" + "/".join(map(str, key)))

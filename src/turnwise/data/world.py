@@ -267,4 +267,4 @@ def _plan(draw: random.Random, cast: list[str], num_turns: int, tells: bool) -> 
 
 def _random(key: str) -> random.Random:
     # A text seeds through SHA-512, not through hash(), so it is the same in every process and on every machine.
-    return random.Random(f"turnwise/world/{key}")  # noqa: S311 - not for secrets
+    return random.Random(f"turnwise/world/{key}")

@@ -202,7 +202,7 @@ def _endless(tokenizer: Any, dialogues: Iterable[Dialogue], seed: int, assistant
         yield example
     if not seen:
         raise ConfigError("expected dialogues to train on, found none")
-    order = random.Random(f"turnwise/order/{seed}")  # noqa: S311 - not for secrets
+    order = random.Random(f"turnwise/order/{seed}")
     while True:
         yield from order.sample(seen, len(seen))
 

@@ -232,7 +232,7 @@ def _arguments(config: TrainConfig, checkpoints: Path, evaluates: bool) -> Any:
 
     import torch
 
-    from turnwise.training.trainer import ReSUREConfig
+    from turnwise.training.arguments import ReSUREConfig
 
     known = {field.name for field in dataclasses.fields(ReSUREConfig) if field.init}
     ours = {"output_dir": "output", "seed": "seed", "ledger_dir": "output", "weighting": "method"}
@@ -250,7 +250,10 @@ def _arguments(config: TrainConfig, checkpoints: Path, evaluates: bool) -> Any:
     arguments: dict[str, Any] = {"report_to": "none", "disable_tqdm": True}
     if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         # TRL's defaults are for GPUs; on a CPU both only cost time.
-        arguments |= {"bf16": False, "gradient_checkpointing": False}
+        arguments |= {"bf16": False, "dataloader_pin_memory": False}
+        if "gradient_checkpointing" not in config.trainer:
+            new_name = "activation_checkpointing"  # of transformers from 5.19 on
+            arguments[new_name if new_name in known else "gradient_checkpointing"] = False
     if evaluates:
         arguments["eval_strategy"] = "epoch"
     arguments |= METHODS[config.method]
@@ -273,18 +276,31 @@ def _build_trainer(
     held_out: Sequence[Dialogue],
     warmup: Sequence[Dialogue],
 ) -> ReSURETrainer:
-    from turnwise.training.encode import dataset_from_dialogues
+    from turnwise.training.prepare import encoded_dataset
+    from turnwise.training.template import SpanFinder
     from turnwise.training.trainer import ReSURETrainer
 
-    return ReSURETrainer(
+    finder = SpanFinder(tokenizer, policy=arguments.template_policy)
+    splits = arguments.packing and arguments.packing_strategy == "bfd_split"
+    max_length = None if splits else arguments.max_length
+
+    def encode(dialogues: Sequence[Dialogue], name: str) -> tuple[Any, Mapping[str, int]]:
+        if not dialogues:
+            return None, {}
+        return encoded_dataset(dialogues, finder, max_length=max_length, truncation=arguments.truncation, name=name)
+
+    train_dataset, skipped = encode(train, "training")
+    trainer = ReSURETrainer(
         model=model,
         args=arguments,
-        train_dataset=dataset_from_dialogues(train),
-        eval_dataset=dataset_from_dialogues(held_out) if held_out else None,
-        warmup_dataset=dataset_from_dialogues(warmup) if warmup else None,
+        train_dataset=train_dataset,
+        eval_dataset=encode(held_out, "held-out")[0],
+        warmup_dataset=encode(warmup, "warm-up")[0],
         processing_class=tokenizer,
         peft_config=_lora(config.peft),
     )
+    trainer.skipped = dict(skipped)
+    return trainer
 
 
 def _lora(options: Mapping[str, Any] | None) -> Any:

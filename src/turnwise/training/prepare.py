@@ -1,31 +1,34 @@
 """From a data set as TRL takes it to token columns that keep the dialogue and turn of every token.
 
 TRL's own preparation drops every column but `input_ids` and `labels` when it packs. Here the same steps (encode,
-truncate, shuffle, pack, with TRL's own packer) carry two token columns along: `dialogue_ids`, the row number of the
-dialogue, and `turn_ids`, the turn index of each supervised token.
+truncate, shuffle, pack, with TRL's own packer) carry token columns along: `dialogue_ids`, the row number of the
+dialogue in the encoded data, `turn_ids`, the turn index of each supervised token, and `token_weights` where messages
+have static weights.
 """
 
 from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 from datasets import Dataset
 from trl.data_utils import is_conversational, is_conversational_from_value, maybe_convert_to_chatml, pack_dataset
 
-from turnwise.errors import DataError
-from turnwise.training.encode import encode_columns
+from turnwise.dialogue import Dialogue
+from turnwise.errors import DataError, TemplateError
+from turnwise.training.encode import Skipped, encode_columns, encode_dialogue
 from turnwise.training.template import SpanFinder
 from turnwise.training.units import turns_of_runs
 
-WEIGHT_COLUMN = "message_weights"
+WEIGHT_COLUMN = "token_weights"
 TOKEN_COLUMNS: Mapping[str, int | float] = {"dialogue_ids": 0, "turn_ids": -1, WEIGHT_COLUMN: 1.0}
 """Token columns that travel beside `input_ids`, with the value that padding gets."""
 
-_ROW = "dialogue_row"
+_CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,9 @@ class Preparation:
     """A data set ready for the collator.
 
     Attributes:
-        dataset: Columns `input_ids`, `labels`, `dialogue_ids`, `turn_ids`, where needed `message_weights`, and
+        dataset: Columns `input_ids`, `labels`, `dialogue_ids`, `turn_ids`, where needed `token_weights`, and
             `seq_lengths` where packed.
-        ids: The dialogues' own ids by row number; None where the data has none or is a stream.
+        ids: The dialogues' own ids by the number in `dialogue_ids`; None for a stream.
         skipped: Dialogues left out, by reason (not counted for a stream).
     """
 
@@ -45,7 +48,11 @@ class Preparation:
 
 
 def is_conversational_dataset(dataset: Any) -> bool:
-    """Whether the data set holds dialogues as `messages` (or `conversations`) and is not tokenised yet."""
+    """Whether the data set holds dialogues as `messages` (or `conversations`) and is not tokenised yet.
+
+    Raises:
+        DataError: It is empty.
+    """
     if dataset is None:
         return False
     sample = next(iter(dataset), None)
@@ -54,6 +61,64 @@ def is_conversational_dataset(dataset: Any) -> bool:
     if "input_ids" in sample or "prompt" in sample:
         return False
     return bool(is_conversational(sample) or is_conversational_from_value(sample))
+
+
+def encoded_dataset(
+    dialogues: Iterable[Dialogue], finder: SpanFinder, *, max_length: int | None, truncation: str, name: str
+) -> tuple[Dataset, dict[str, int]]:
+    """Encode dialogues straight into Arrow, whatever their content is (Arrow cannot hold text and parts in one column).
+
+    Args:
+        dialogues: The dialogues.
+        finder: Finds the replies' tokens.
+        max_length: The most tokens of a dialogue; None for no limit.
+        truncation: `turns` or `keep_start`.
+        name: What the data is for, for errors.
+
+    Returns:
+        A data set with `id`, `input_ids`, `labels`, `turn_ids` and `token_weights`, and counts of the dialogues left
+        out by reason.
+
+    Raises:
+        DataError: Nothing is left.
+        TemplateError: The chat template's assistant spans cannot be found.
+    """
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("input_ids", pa.list_(pa.int32())),
+            ("labels", pa.list_(pa.int32())),
+            ("turn_ids", pa.list_(pa.int32())),
+            (WEIGHT_COLUMN, pa.list_(pa.float32())),
+        ]
+    )
+    tables, skipped, weighted = [], Counter[str](), False
+    for chunk in _batched(dialogues, _CHUNK):
+        rows = []
+        for dialogue in chunk:
+            try:
+                found = encode_dialogue(dialogue, finder, max_length=max_length, truncation=truncation)  # type: ignore[arg-type]
+            except TemplateError as error:
+                raise TemplateError(f"dialogue {dialogue.id!r}: {error.message}", hint=error.hint) from None
+            if isinstance(found, Skipped):
+                skipped[found.reason] += 1
+                continue
+            weighted |= found.token_weights is not None
+            rows.append(
+                {
+                    "id": dialogue.id,
+                    "input_ids": found.input_ids,
+                    "labels": found.labels,
+                    "turn_ids": found.turn_ids,
+                    WEIGHT_COLUMN: found.token_weights or [1.0] * len(found.input_ids),
+                }
+            )
+        tables.append(pa.Table.from_pylist(rows, schema=schema))
+    table = pa.concat_tables(tables) if tables else schema.empty_table()
+    if not weighted:
+        table = table.drop_columns([WEIGHT_COLUMN])
+    _refuse_empty(len(table), skipped, name)
+    return Dataset(table), dict(skipped)
 
 
 def prepare(
@@ -69,7 +134,8 @@ def prepare(
     """Encode, truncate, shuffle and pack a data set; a data set prepared before passes through.
 
     Args:
-        dataset: A `datasets.Dataset` or `IterableDataset`, in any form that TRL's SFTTrainer takes.
+        dataset: A `datasets.Dataset` or `IterableDataset`, in any form that TRL's SFTTrainer takes, or one of
+            `encoded_dataset`.
         tokenizer: The tokenizer whose chat template renders dialogues.
         args: The `ReSUREConfig`.
         packing: Whether to pack.
@@ -82,35 +148,23 @@ def prepare(
         TemplateError: The chat template's assistant spans cannot be found.
     """
     columns = _columns(dataset)
-    if "turn_ids" in columns:
+    if "dialogue_ids" in columns:
         return Preparation(dataset)
-    if encode_assistant and "input_ids" in columns:
-        encode_assistant = False
     stream = not isinstance(dataset, Dataset)
     kwargs: dict[str, Any] = {} if stream else {"num_proc": args.dataset_num_proc}
-    ids = None if stream or "id" not in columns else [str(value) for value in dataset["id"]]
-    dataset = dataset.map(_add_row, with_indices=True, **kwargs)
+    if not stream and "id" not in columns:
+        dataset = dataset.add_column("id", [f"row-{number}" for number in range(len(dataset))])
 
     skipped: Counter[str] = Counter()
-    if encode_assistant:
-        dataset, skipped = _encode(dataset, tokenizer, args, packing, stream, kwargs)
-    else:
-        plain = copy.copy(args)
-        plain.shuffle_dataset = False
-        if packing and args.packing_strategy == "bfd_split":
-            plain.max_length = None  # overflowing text becomes fragments, each a sample of its own
-        before = None if stream else len(dataset)
-        dataset = fallback(dataset, plain)
-        dataset = dataset.map(_turns_from_labels, **kwargs)
-        if before is not None and len(dataset) < before:
-            skipped["no supervised tokens within max_length"] = before - len(dataset)
-    if not stream and len(dataset) == 0:
-        reasons = "; ".join(f"{count} {reason}" for reason, count in skipped.most_common())
-        raise DataError(
-            f"no dialogue of the {name} data can be trained on ({reasons or 'it is empty'})",
-            hint="raise max_length, or check the data with 'turnwise data inspect'",
-        )
-    dataset = dataset.map(_spread_row, **kwargs)
+    if "turn_ids" not in columns:
+        if encode_assistant and "input_ids" not in columns:
+            dataset, skipped = _encode(dataset, tokenizer, args, packing, stream, kwargs)
+        else:
+            dataset, skipped = _encode_as_trl(dataset, args, packing, fallback, stream, kwargs)
+    if not stream:
+        _refuse_empty(len(dataset), skipped, name)
+    ids = None if stream else _unique(str(value) for value in dataset["id"])
+    dataset = dataset.map(_number, with_indices=True, **kwargs)
     kept = ["input_ids", "labels", *(column for column in TOKEN_COLUMNS if column in _columns(dataset))]
     dataset = dataset.select_columns(kept)
     if args.shuffle_dataset:
@@ -125,42 +179,85 @@ def prepare(
 def _encode(
     dataset: Any, tokenizer: Any, args: Any, packing: bool, stream: bool, kwargs: dict[str, Any]
 ) -> tuple[Any, Counter[str]]:
-    if is_conversational_from_value(next(iter(dataset))):
+    sample = next(iter(dataset))
+    if is_conversational_from_value(sample):
         dataset = dataset.map(maybe_convert_to_chatml, remove_columns="conversations", **kwargs)
-    finder = SpanFinder(tokenizer, policy=args.template_policy)
+        sample = next(iter(dataset))
     split = packing and args.packing_strategy == "bfd_split"
-    remove = [column for column in _columns(dataset) if column != _ROW]
     dataset = dataset.map(
         encode_columns,
         batched=True,
         fn_kwargs={
-            "finder": finder,
+            "finder": SpanFinder(tokenizer, policy=args.template_policy),
+            # Overflowing text becomes fragments, each a sample of its own, so nothing is truncated before.
             "max_length": None if split else args.max_length,
             "truncation": args.truncation,
+            "weights": any("weight" in message for message in sample["messages"]),
         },
-        remove_columns=remove,
+        remove_columns=[column for column in _columns(dataset) if column != "id"],
         **kwargs,
     )
     if stream:
         return dataset.filter(_is_kept), Counter()
-    skipped = Counter(reason for reason in dataset["skip_reason"] if reason)
-    return dataset.filter(_is_kept, **kwargs), skipped
+    skipped = Counter(reason for reason in dataset["skipped"] if reason)
+    return (dataset.filter(_is_kept, **kwargs) if skipped else dataset), skipped
+
+
+def _encode_as_trl(
+    dataset: Any, args: Any, packing: bool, fallback: Callable[[Any, Any], Any], stream: bool, kwargs: dict[str, Any]
+) -> tuple[Any, Counter[str]]:
+    plain = copy.copy(args)
+    plain.shuffle_dataset = False
+    if packing and args.packing_strategy == "bfd_split":
+        plain.max_length = None
+    before = None if stream else len(dataset)
+    dataset = fallback(dataset, plain).map(_turns_from_labels, **kwargs)
+    skipped: Counter[str] = Counter()
+    if before is not None and len(dataset) < before:
+        skipped["no supervised tokens within max_length"] = before - len(dataset)
+    return dataset, skipped
+
+
+def _refuse_empty(kept: int, skipped: Mapping[str, int], name: str) -> None:
+    if kept == 0:
+        reasons = "; ".join(f"{count} left out: {reason}" for reason, count in skipped.items())
+        raise DataError(
+            f"no dialogue of the {name} data can be used ({reasons or 'it is empty'})",
+            hint="raise max_length, or look at the data with 'turnwise data inspect'",
+        )
 
 
 def _is_kept(example: Mapping[str, Any]) -> bool:
-    return not example["skip_reason"]
-
-
-def _add_row(_example: Mapping[str, Any], index: int) -> dict[str, int]:
-    return {_ROW: index}
+    return not example["skipped"]
 
 
 def _turns_from_labels(example: Mapping[str, Any]) -> dict[str, list[int]]:
     return {"turn_ids": turns_of_runs(example["labels"])}
 
 
-def _spread_row(example: Mapping[str, Any]) -> dict[str, list[int]]:
-    return {"dialogue_ids": [example[_ROW]] * len(example["input_ids"])}
+def _number(example: Mapping[str, Any], index: int) -> dict[str, list[int]]:
+    return {"dialogue_ids": [index] * len(example["input_ids"])}
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    """The names with repeated ones told apart as `name#2`, as `dialogue.unique_ids` does."""
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        seen[name] += 1
+        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return unique
+
+
+def _batched(items: Iterable[Dialogue], size: int) -> Iterable[list[Dialogue]]:
+    chunk: list[Dialogue] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
 def _columns(dataset: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""The seam to TRL: everything of turnwise that knows TRL's SFTTrainer is in this file and `prepare.py`.
+"""The seam to TRL: what knows the inside of TRL's SFTTrainer is in this file, `collate.py` and `prepare.py`.
 
 TRL's `compute_loss` is not copied. It calls the model, takes the per-token log-probabilities of its fused head and
 sums them over a normaliser; here it gets a stand-in for the model that multiplies those log-probabilities by each
@@ -10,122 +10,26 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import TrainerCallback
-from trl import SFTConfig, SFTTrainer
-from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
-from trl.trainer.utils import pad
+from trl import SFTTrainer
 
 from turnwise.errors import ConfigError, TrainingError
 from turnwise.run import write_json
+from turnwise.training.arguments import ReSUREConfig
+from turnwise.training.collate import ReSURECollator
 from turnwise.training.distributed import gather_rows
 from turnwise.training.ledger import LedgerWriter
 from turnwise.training.prepare import TOKEN_COLUMNS, WEIGHT_COLUMN, Preparation, is_conversational_dataset, prepare
-from turnwise.training.units import TokenColumns, count_dialogues, find_units, token_factors
-from turnwise.training.weights import ReSURERule, Verdict, WeightingConfig
+from turnwise.training.units import TokenColumns, Units, count_dialogues, find_units, token_factors
+from turnwise.training.weights import ReSURERule, Verdict
 
 STATE_NAME = "resure_state.json"
-
-
-@dataclass
-class ReSUREConfig(SFTConfig):
-    """`trl.SFTConfig` with ReSURE's options; TRL's own arguments keep their meaning and defaults.
-
-    One default differs: `assistant_only_loss` is True, because ReSURE weighs assistant turns. It is turned off by
-    itself for data that is no conversation.
-    """
-
-    assistant_only_loss: bool = field(
-        default=True, metadata={"help": "Compute the loss on assistant turns only (ignored for plain-text data)."}
-    )
-    weighting: bool = field(
-        default=True, metadata={"help": "False trains with all weights 1 and still keeps the ledger of losses."}
-    )
-    unit: str = field(default="dialogue", metadata={"help": "What is weighed.", "choices": ["dialogue", "turn"]})
-    reduction: str = field(
-        default="sample",
-        metadata={
-            "help": "'sample': mean over dialogues of their mean token loss (the paper's Eq. 1); 'token': mean over "
-            "tokens, TRL's loss where all weights are 1.",
-            "choices": ["sample", "token"],
-        },
-    )
-    statistics: str = field(
-        default="welford",
-        metadata={
-            "help": "'welford' as published; 'corrected' undoes its downward drift.",
-            "choices": ["welford", "corrected"],
-        },
-    )
-    alpha: float = field(default=1.0, metadata={"help": "Threshold in standard deviations above a group's mean."})
-    scale: str = field(
-        default="threshold",
-        metadata={
-            "help": "Excess loss is divided by the threshold or kappa * sigma.",
-            "choices": ["threshold", "sigma"],
-        },
-    )
-    kappa: float = field(default=1.0, metadata={"help": "See scale."})
-    floor_percentile: float | None = field(
-        default=5.0, metadata={"help": "Weights never fall below this percentile of the batch's weights."}
-    )
-    half_life: float | None = field(
-        default=None, metadata={"help": "Accepted losses after which an older one counts half; unset never forgets."}
-    )
-    min_group_count: float | None = field(
-        default=None, metadata={"help": "Judge groups below this count together with their nearest groups."}
-    )
-    warmup_dialogues: int = field(
-        default=640, metadata={"help": "Dialogues at the start with weight 1 that all enter the statistics."}
-    )
-    ramp_steps: int = field(
-        default=100, metadata={"help": "Optimizer steps after warm-up until the weights take full effect."}
-    )
-    max_non_finite_share: float = field(
-        default=0.01, metadata={"help": "Stop when more than this share of losses was not finite."}
-    )
-    truncation: str = field(
-        default="turns",
-        metadata={
-            "help": "'turns' drops whole trailing turns beyond max_length; 'keep_start' cuts at max_length.",
-            "choices": ["turns", "keep_start"],
-        },
-    )
-    template_policy: str = field(
-        default="refuse",
-        metadata={"help": "What to do with a chat template that rewrites earlier replies; see turnwise's docs."},
-    )
-    ledger: bool = field(default=True, metadata={"help": "Write ledger.parquet."})
-    ledger_dir: str | None = field(default=None, metadata={"help": "Where to write the ledger; unset: output_dir."})
-
-    def weighting_config(self) -> WeightingConfig:
-        """ReSURE's options as the rule takes them.
-
-        Raises:
-            pydantic.ValidationError: An option is out of range.
-        """
-        return WeightingConfig(**{name: getattr(self, name) for name in WeightingConfig.model_fields})
-
-
-class ReSURECollator(DataCollatorForLanguageModeling):
-    """TRL's collator, keeping the token columns that say which dialogue and turn a token belongs to."""
-
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Collate; every token column gets the shape of `input_ids` (padding: 0, turn -1, weight 1)."""
-        batch: dict[str, Any] = super().torch_call(examples)
-        for column, padding in TOKEN_COLUMNS.items():
-            if column not in examples[0]:
-                continue
-            rows = [torch.tensor(example[column]) for example in examples]
-            if self.padding_free:
-                rows = [torch.cat(rows)]
-            batch[column] = pad(rows, padding, padding_side="right", pad_to_multiple_of=self.pad_to_multiple_of)
-        return batch
 
 
 class ReSURETrainer(SFTTrainer):
@@ -176,16 +80,12 @@ class ReSURETrainer(SFTTrainer):
         # The loss is always divided by the items of the whole optimizer step (below).
         self.loss_is_scaled_for_ga = True
         self.rule = ReSURERule(self.args.weighting_config(), batches_per_step=self.args.gradient_accumulation_steps)
+        self.skipped: dict[str, int] = dict(self._preparations["train"].skipped) if self._preparations else {}
         self.warmup_dataset = warmup_dataset
         self._ledger: LedgerWriter | None = None
         self._group_counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
         self._resume_step: int | None = None
         self.add_callback(_RunHooks(self))
-
-    @property
-    def skipped(self) -> dict[str, int]:
-        """Training dialogues that could not be used, by reason."""
-        return dict(self._preparations["train"].skipped) if "train" in self._preparations else {}
 
     # --- data -------------------------------------------------------------------------------------------------
 
@@ -243,12 +143,16 @@ class ReSURETrainer(SFTTrainer):
             total = self.accelerator.gather(total).sum()
         return total / self.get_tp_size()
 
-    def weigh_batch(self, log_probs_BT: torch.Tensor, mask_BT: torch.Tensor, columns: TokenColumns) -> _Weighing:
+    def weigh_batch(self, outputs: Any, inputs: Mapping[str, Any], columns: TokenColumns) -> _Weighing:
         """Judge one micro-batch of all ranks, record it, and return this rank's token factors."""
-        units = find_units(log_probs_BT, mask_BT, columns, self.args.unit)
+        log_probs_BT = outputs.log_probs
+        units = find_units(log_probs_BT, outputs.label_mask, columns, self.args.unit)
+        loss_U = units.loss_U
+        if columns.segment_BS is not None and not torch.isfinite(loss_U).all():
+            loss_U = self._losses_apart(units, inputs, columns)
         # One bad turn spoils the hidden states of its whole dialogue, so the whole dialogue is left out.
-        bad_U = torch.isin(units.dialogue_U, units.dialogue_U[~torch.isfinite(units.loss_U)])
-        loss_U = torch.where(bad_U, torch.nan, units.loss_U)
+        bad_U = torch.isin(units.dialogue_U, units.dialogue_U[~torch.isfinite(loss_U)])
+        loss_U = torch.where(bad_U, torch.nan, loss_U)
         dialogues_U = torch.zeros_like(loss_U)
         dialogues_U[:1] = units.num_dialogues  # one cell per rank carries the rank's count through the gather
         table, own = gather_rows(
@@ -270,6 +174,30 @@ class ReSURETrainer(SFTTrainer):
         factors_BT = token_factors(units, weights_U, self.args.reduction, log_probs_BT)
         bad_ids = units.dialogue_U[bad_U] if not verdict.finite_U.all() else None
         return _Weighing(factors_BT, bad_ids)
+
+    def _losses_apart(self, units: Units, inputs: Mapping[str, Any], columns: TokenColumns) -> torch.Tensor:
+        """Losses of a packed batch with each spoilt dialogue taken on its own, which shows the one that spoils.
+
+        An attention weight of 0 does not stop a NaN (0 * NaN is NaN), so one bad dialogue spoils all of its row.
+        Sharded models cannot run a pass that other ranks do not; there the whole row counts as bad.
+        """
+        loss_U = units.loss_U.clone()
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return loss_U
+        model = self.accelerator.unwrap_model(self.model)
+        for dialogue in units.dialogue_U[~torch.isfinite(loss_U)].unique():
+            own_BS = columns.dialogue_BS == dialogue
+            with torch.no_grad(), self.compute_loss_context_manager():
+                outputs = model(
+                    input_ids=inputs["input_ids"][own_BS][None],
+                    labels=inputs["labels"][own_BS][None],
+                    use_cache=False,
+                    fused_lm_head=True,
+                )
+            alone = TokenColumns(columns.dialogue_BS[own_BS][None], columns.turn_BS[own_BS][None], None, None)
+            found = find_units(outputs.log_probs, outputs.label_mask, alone, self.args.unit)
+            loss_U[units.dialogue_U == dialogue] = found.loss_U
+        return loss_U
 
     def _judge(self, table: np.ndarray) -> Verdict:
         losses, groups = table[:, 0], table[:, 1].astype(np.int64)
@@ -419,7 +347,7 @@ class _WeightedModel:
         outputs = self._model(**inputs)
         if not inputs.get("fused_lm_head"):
             return outputs
-        weighing = self._trainer.weigh_batch(outputs.log_probs, outputs.label_mask, self._columns)
+        weighing = self._trainer.weigh_batch(outputs, inputs, self._columns)
         if weighing.bad_dialogues is not None:
             # Zero weight is not enough: 0 * NaN is NaN in the backward pass. All ranks go again together.
             outputs = self._model(**self._without(inputs, weighing.bad_dialogues))

@@ -1,0 +1,85 @@
+"""What is measured after one training run: held-out loss by turn, and how well the ledger finds known noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from turnwise.evaluation.loss import HeldOutLoss, held_out_loss
+from turnwise.evaluation.noise import noise_detection
+from turnwise.run import write_json
+from turnwise.training.ledger import Ledger
+
+if TYPE_CHECKING:
+    from turnwise.dialogue import Dialogue
+    from turnwise.training.fit import FitResult
+
+
+def evaluate_run(result: FitResult) -> dict[str, Any]:
+    """Measure a finished run and add the figures to its `summary.json`.
+
+    Args:
+        result: The run.
+
+    Returns:
+        The summary: what training wrote, `eval.final` where the run has held-out dialogues, and `noise` and
+        `auroc_noise` where its dialogues carry labels of planted noise (otherwise `auroc_noise` is None).
+    """
+    summary = dict(result.summary)
+    if result.eval_dialogues:
+        trainer = result.trainer
+        measured = dialogue_loss(
+            trainer.model,
+            trainer.processing_class,
+            result.eval_dialogues,
+            max_length=trainer.args.max_length,
+            template_policy=trainer.args.template_policy,
+        )
+        summary["eval"] = {"final": loss_figures(measured)}
+    detection = noise_detection(Ledger.open(result.run)) if result.trainer.args.ledger else None
+    summary["auroc_noise"] = None if detection is None else detection.auroc
+    summary["precision_at_flagged"] = None if detection is None else detection.precision_at_flagged
+    if detection is not None:
+        summary["noise"] = detection.to_dict()
+    write_json(result.run / "summary.json", summary)
+    return summary
+
+
+def dialogue_loss(
+    model: Any,
+    tokenizer: Any,
+    dialogues: Sequence[Dialogue],
+    *,
+    max_length: int | None,
+    template_policy: str = "refuse",
+    batch_size: int = 16,
+) -> HeldOutLoss:
+    """Held-out loss of dialogues, encoded as in training; dialogues that cannot be encoded are left out."""
+    from turnwise.training.encode import Encoded, encode_dialogue
+    from turnwise.training.template import SpanFinder
+
+    finder = SpanFinder(tokenizer, policy=template_policy)
+    examples = []
+    for dialogue in dialogues:
+        encoded = encode_dialogue(dialogue, finder, max_length=max_length)
+        if isinstance(encoded, Encoded):
+            examples.append({"input_ids": encoded.input_ids, "turn_ids": encoded.turn_ids, "source": dialogue.source})
+    return held_out_loss(model, examples, batch_size=batch_size, pad_token_id=tokenizer.pad_token_id or 0)
+
+
+def loss_figures(measured: HeldOutLoss) -> dict[str, Any]:
+    """A held-out loss as JSON-ready figures; `*_by_turn` are lists over turn_index, None where a turn has no token."""
+    by_turn = measured.loss_by_turn
+    return {
+        "loss": measured.loss,
+        "perplexity": measured.perplexity,
+        "tokens": measured.overall.tokens,
+        "loss_by_turn": as_list(by_turn),
+        "tokens_by_turn": as_list(measured.tokens_by_turn),
+        "loss_by_source": {source: tally.loss for source, tally in measured.by_source.items()},
+    }
+
+
+def as_list(by_turn: Mapping[int, Any]) -> list[Any]:
+    """Values by turn_index as a list, None in the holes."""
+    return [by_turn.get(turn) for turn in range(max(by_turn, default=-1) + 1)]

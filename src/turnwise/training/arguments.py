@@ -1,0 +1,89 @@
+"""The arguments of `ReSURETrainer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trl import SFTConfig
+
+from turnwise.training.weights import WeightingConfig
+
+
+@dataclass
+class ReSUREConfig(SFTConfig):
+    """`trl.SFTConfig` with ReSURE's options; TRL's own arguments keep their meaning and defaults.
+
+    One default differs: `assistant_only_loss` is True, because ReSURE weighs assistant turns. It is turned off by
+    itself for data that is no conversation.
+    """
+
+    assistant_only_loss: bool = field(
+        default=True, metadata={"help": "Compute the loss on assistant turns only (ignored for plain-text data)."}
+    )
+    weighting: bool = field(
+        default=True, metadata={"help": "False trains with all weights 1 and still keeps the ledger of losses."}
+    )
+    unit: str = field(default="dialogue", metadata={"help": "What is weighed.", "choices": ["dialogue", "turn"]})
+    reduction: str = field(
+        default="sample",
+        metadata={
+            "help": "'sample': mean over dialogues of their mean token loss (the paper's Eq. 1); 'token': mean over "
+            "tokens, TRL's loss where all weights are 1.",
+            "choices": ["sample", "token"],
+        },
+    )
+    statistics: str = field(
+        default="welford",
+        metadata={
+            "help": "'welford' as published; 'corrected' undoes its downward drift.",
+            "choices": ["welford", "corrected"],
+        },
+    )
+    alpha: float = field(default=1.0, metadata={"help": "Threshold in standard deviations above a group's mean."})
+    scale: str = field(
+        default="threshold",
+        metadata={
+            "help": "Excess loss is divided by the threshold or kappa * sigma.",
+            "choices": ["threshold", "sigma"],
+        },
+    )
+    kappa: float = field(default=1.0, metadata={"help": "See scale."})
+    floor_percentile: float | None = field(
+        default=5.0, metadata={"help": "Weights never fall below this percentile of the batch's weights."}
+    )
+    half_life: float | None = field(
+        default=None, metadata={"help": "Accepted losses after which an older one counts half; unset never forgets."}
+    )
+    min_group_count: float | None = field(
+        default=None, metadata={"help": "Judge groups below this count together with their nearest groups."}
+    )
+    warmup_dialogues: int = field(
+        default=640, metadata={"help": "Dialogues at the start with weight 1 that all enter the statistics."}
+    )
+    ramp_steps: int = field(
+        default=100, metadata={"help": "Optimizer steps after warm-up until the weights take full effect."}
+    )
+    max_non_finite_share: float = field(
+        default=0.01, metadata={"help": "Stop when more than this share of losses was not finite."}
+    )
+    truncation: str = field(
+        default="turns",
+        metadata={
+            "help": "'turns' drops whole trailing turns beyond max_length; 'keep_start' cuts at max_length.",
+            "choices": ["turns", "keep_start"],
+        },
+    )
+    template_policy: str = field(
+        default="refuse",
+        metadata={"help": "What to do with a chat template that rewrites earlier replies; see turnwise's docs."},
+    )
+    ledger: bool = field(default=True, metadata={"help": "Write ledger.parquet."})
+    ledger_dir: str | None = field(default=None, metadata={"help": "Where to write the ledger; unset: output_dir."})
+
+    def weighting_config(self) -> WeightingConfig:
+        """ReSURE's options as the rule takes them.
+
+        Raises:
+            pydantic.ValidationError: An option is out of range.
+        """
+        return WeightingConfig(**{name: getattr(self, name) for name in WeightingConfig.model_fields})

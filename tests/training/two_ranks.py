@@ -1,0 +1,53 @@
+"""One rank of the test that compares 1 process with batch 8 to 2 processes with batch 4; run by torchrun.
+
+Usage: two_ranks.py OUTPUT BATCH_SIZE UNIT LAYOUT
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+def main(output: Path, batch_size: int, unit: str, layout: str) -> None:
+    import torch
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    from conftest import make_trainer, token_rows
+
+    torch.set_num_threads(1)
+    words = models.WordLevel({f"t{number}": number for number in range(100)}, unk_token="t0")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(words), unk_token="t0", pad_token="t1", eos_token="t2"
+    )
+    options = {"padding_free": True, "max_length": None} if layout == "padding_free" else {}
+    trainer = make_trainer(
+        output,
+        tokenizer,
+        rows=token_rows(96, longest=40),
+        unit=unit,
+        per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=2,
+        warmup_dialogues=24,
+        ramp_steps=2,
+        use_cpu=True,
+        max_steps=12,
+        **options,
+    )
+    trainer.train()
+    if trainer.is_world_process_zero():
+        result = {
+            "state": trainer.rule.state_dict(),
+            "losses": [log["loss"] for log in trainer.state.log_history if "grad_norm" in log],
+            "norms": [log["grad_norm"] for log in trainer.state.log_history if "grad_norm" in log],
+            "parameters": sum(p.double().abs().sum().item() for p in trainer.model.parameters()),
+        }
+        (output / "result.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])
