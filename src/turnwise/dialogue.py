@@ -269,12 +269,17 @@ def content_id(messages: list[Message]) -> str:
 
 def unique_ids(dialogues: Iterator[Dialogue]) -> Iterator[Dialogue]:
     """Pass dialogues on, renaming repeated ids to `id#2`, `id#3` ... so that every id names one record."""
-    seen: dict[str, int] = {}
+    last: dict[str, int] = {}
     for dialogue in dialogues:
-        count = seen.get(dialogue.id, 0) + 1
-        seen[dialogue.id] = count
-        if count > 1:
-            dialogue.id = f"{dialogue.id}#{count}"
+        name = dialogue.id
+        if name in last:
+            number = last[name] + 1
+            # The input may hold the name "id#2" itself.
+            while f"{name}#{number}" in last:
+                number += 1
+            last[name] = number
+            dialogue.id = f"{name}#{number}"
+        last[dialogue.id] = 1
         yield dialogue
 
 
