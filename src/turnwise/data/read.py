@@ -128,7 +128,7 @@ def read_dialogues(
         ConfigError: An option is not what it should be.
         MissingExtraError: A hub data set without the `datasets` package.
     """
-    options = _options(roles, side, tree_paths)
+    options = make_options(roles, side, tree_paths)
     found = iterate(
         "dialogues", paths, options, format=format, on_error=on_error, limit=limit, split=split, report=report
     )
@@ -150,9 +150,9 @@ def read_pairs(
     Of n ranked replies to one prompt, the best is paired with each of the others. Arguments and errors are those of
     `read_dialogues`.
     """
-    options = _options(roles, "chosen", "all")
+    options = make_options(roles, "chosen", "all")
     found = iterate("pairs", paths, options, format=format, on_error=on_error, limit=limit, split=split, report=report)
-    yield from _unique(located.item for located in found)
+    yield from unique_ids(located.item for located in found)
 
 
 def read_documents(
@@ -168,11 +168,11 @@ def read_documents(
 
     Arguments and errors are those of `read_dialogues`.
     """
-    options = _options(None, "chosen", "all")
+    options = make_options(None, "chosen", "all")
     found = iterate(
         "documents", paths, options, format=format, on_error=on_error, limit=limit, split=split, report=report
     )
-    yield from _unique(located.item for located in found)
+    yield from unique_ids(located.item for located in found)
 
 
 def iterate(
@@ -310,7 +310,7 @@ def _detected(holds: Holds, record: Record, previous: Format | None) -> tuple[Fo
     names = ", ".join(FORMAT_NAMES)
     return previous, DataError(
         f"found {keys_of(record)}; expected one of the known formats: {names}",
-        hint="'turnwise data inspect --help' lists the formats; --format NAME says what one of them expects",
+        hint="--format NAME says what a format expects and what this record lacks",
     )
 
 
@@ -380,7 +380,14 @@ def _is_message_list(value: Any) -> bool:
     return has_role(value[0]) or has_from(value[0])
 
 
-def _options(roles: Mapping[str, str] | None, side: Side, tree_paths: TreePaths) -> Options:
+def make_options(
+    roles: Mapping[str, str] | None, side: Side, tree_paths: TreePaths, *, keep_speakers: bool = False
+) -> Options:
+    """Check and bundle the options of `read_dialogues`; for `keep_speakers` see `Options`.
+
+    Raises:
+        ConfigError: One of them is not what it should be.
+    """
     unknown = [role for role in roles or {} if role not in _ROLES]
     if unknown:
         raise ConfigError(f"expected roles for {', '.join(_ROLES)}, found {unknown[0]!r}")
@@ -388,7 +395,7 @@ def _options(roles: Mapping[str, str] | None, side: Side, tree_paths: TreePaths)
         raise ConfigError(f"expected side to be 'chosen' or 'rejected', found {side!r}")
     if tree_paths not in ("all", "best"):
         raise ConfigError(f"expected tree_paths to be 'all' or 'best', found {tree_paths!r}")
-    return Options(roles=dict(roles or {}), side=side, tree_paths=tree_paths)
+    return Options(roles=dict(roles or {}), side=side, tree_paths=tree_paths, keep_speakers=keep_speakers)
 
 
 def _forced(name: str | None) -> Format | str | None:
@@ -424,11 +431,6 @@ def _nothing_read(holds: Holds, sources: Sequence[str | Path], report: ReadRepor
     return DataError(f"no {_NOUN[holds]} in {shown}{reason}")
 
 
-def _unique(items: Iterable[Item]) -> Iterator[Item]:
-    """Repeated ids become `id#2`, `id#3` ..., as in `unique_ids`."""
-    yield from unique_ids(items)  # type: ignore[arg-type, misc]
-
-
 __all__ = [
     "HUB",
     "Failure",
@@ -436,6 +438,7 @@ __all__ = [
     "Located",
     "ReadReport",
     "iterate",
+    "make_options",
     "read_dialogues",
     "read_documents",
     "read_pairs",

@@ -110,7 +110,7 @@ def _write_lines(records: Iterable[_Record], path: Path) -> int:
     with path.open("wb") as raw:
         # No name and no time in the gzip header: equal dialogues give equal bytes.
         packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) if path.name.endswith(".gz") else None
-        stream = cast("IO[bytes]", io.BufferedWriter(packed, 1 << 16) if packed is not None else raw)  # type: ignore[arg-type]
+        stream = cast("IO[bytes]", io.BufferedWriter(packed, 1 << 16) if packed is not None else raw)
         for record in records:
             stream.write(encode_json(record.to_dict()) + b"\n")
             count += 1

@@ -1,11 +1,10 @@
-"""`one-sided`: FastChat questions or answers alone. Recognised to say what is missing, since one side is no dialogue."""
+"""`one-sided`: FastChat questions or answers alone, recognised only to say what is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import NoReturn
 
 from turnwise.data.formats.common import Format, Options, Record
-from turnwise.dialogue import Dialogue
 from turnwise.errors import DataError
 
 
@@ -19,7 +18,7 @@ def matches(record: Record) -> bool:
     return answers or questions
 
 
-def dialogues(record: Record, options: Options) -> Iterator[Dialogue]:
+def dialogues(record: Record, options: Options) -> NoReturn:
     """Always refuses.
 
     Raises:
@@ -30,7 +29,6 @@ def dialogues(record: Record, options: Options) -> Iterator[Dialogue]:
         f"found FastChat {found} without their {missing}; expected both sides of a dialogue",
         hint=f"join the file with its {missing} by 'question_id' into 'messages' first",
     )
-    yield
 
 
 FORMAT = Format(
