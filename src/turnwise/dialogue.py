@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from turnwise.errors import DataError
 
@@ -258,6 +258,9 @@ class PreferencePair:
         return record
 
 
+Named = TypeVar("Named", Dialogue, Document, PreferencePair)
+
+
 def content_id(messages: list[Message]) -> str:
     """A 16-digit hexadecimal name derived from the messages alone (SHA-256 of their canonical JSON)."""
     canonical = json.dumps(
@@ -267,15 +270,20 @@ def content_id(messages: list[Message]) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def unique_ids(dialogues: Iterator[Dialogue]) -> Iterator[Dialogue]:
-    """Pass dialogues on, renaming repeated ids to `id#2`, `id#3` ... so that every id names one record."""
-    seen: dict[str, int] = {}
-    for dialogue in dialogues:
-        count = seen.get(dialogue.id, 0) + 1
-        seen[dialogue.id] = count
-        if count > 1:
-            dialogue.id = f"{dialogue.id}#{count}"
-        yield dialogue
+def unique_ids(records: Iterable[Named]) -> Iterator[Named]:
+    """Pass records on, renaming repeated ids to `id#2`, `id#3` ... so that every id names one record."""
+    last: dict[str, int] = {}
+    for record in records:
+        name = record.id
+        if name in last:
+            number = last[name] + 1
+            # The input may hold the name "id#2" itself.
+            while f"{name}#{number}" in last:
+                number += 1
+            last[name] = number
+            record.id = f"{name}#{number}"
+        last[record.id] = 1
+        yield record
 
 
 def _shape(record: Mapping[str, Any]) -> str:
