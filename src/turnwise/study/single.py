@@ -12,6 +12,7 @@ from turnwise.training.ledger import Ledger
 
 if TYPE_CHECKING:
     from turnwise.dialogue import Dialogue
+    from turnwise.training.spans import Policy
     from turnwise.training.fit import FitResult
 
 
@@ -51,7 +52,7 @@ def dialogue_loss(
     dialogues: Sequence[Dialogue],
     *,
     max_length: int | None,
-    template_policy: str = "refuse",
+    template_policy: Policy = "refuse",
     batch_size: int = 16,
 ) -> HeldOutLoss:
     """Held-out loss of dialogues, encoded as in training; dialogues that cannot be encoded are left out."""

@@ -75,7 +75,11 @@ class ReSUREConfig(SFTConfig):
     )
     template_policy: str = field(
         default="refuse",
-        metadata={"help": "What to do with a chat template that rewrites earlier replies; see turnwise's docs."},
+        metadata={
+            "help": "What to do with a chat template that rewrites earlier replies: refuse it, supervise replies "
+            "as_rendered, or supervise only the unchanged ones.",
+            "choices": ["refuse", "as_rendered", "unchanged"],
+        },
     )
     ledger: bool = field(default=True, metadata={"help": "Write ledger.parquet."})
     ledger_dir: str | None = field(default=None, metadata={"help": "Where to write the ledger; unset: output_dir."})

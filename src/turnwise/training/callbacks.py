@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 from turnwise.run import write_text
 
 
-class MetricsCallback(TrainerCallback):  # type: ignore[misc]
+class MetricsCallback(TrainerCallback):
     """Appends every log of the Trainer to `metrics.jsonl` and tells whoever shows progress.
 
     Args:

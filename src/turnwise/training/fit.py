@@ -70,7 +70,9 @@ class TrainConfig(StrictModel):
     truncation: Literal["turns", "keep_start"] = Field(
         "turns", description="Beyond max_length drop whole trailing turns, or cut."
     )
-    template_policy: str = Field("refuse", description="What to do with a template that rewrites earlier replies.")
+    template_policy: Literal["refuse", "as_rendered", "unchanged"] = Field(
+        "refuse", description="What to do with a chat template that rewrites earlier replies."
+    )
     peft: dict[str, Any] | None = Field(None, description="peft.LoraConfig arguments; null trains all parameters.")
     trainer: dict[str, Any] = Field(default_factory=dict, description="TRL SFTConfig arguments, passed unchanged.")
     seed: int = Field(42, description="Seed of sampling, initialisation and training order.")
@@ -115,8 +117,16 @@ def fit(
         TurnwiseError: Something that the user must change; nothing has been written then.
         TrainingError: Training had to stop; the run folder says how far it got.
     """
-    from turnwise.training.loading import load_model, load_tokenizer
+    with contextlib.ExitStack() as threads:
+        return _fit(config, resume, overwrite, on_log, threads)
 
+
+def _fit(
+    config: TrainConfig, resume: bool, overwrite: bool, on_log: LogHook | None, threads: contextlib.ExitStack
+) -> FitResult:
+    from turnwise.training.loading import few_threads_for, load_model, load_tokenizer, quiet_libraries
+
+    quiet_libraries()
     folder = RunFolder.open(
         config.output,
         "train",
@@ -132,6 +142,7 @@ def fit(
     arguments = _arguments(config, checkpoints, bool(held_out))
     try:
         model = load_model(config.model, arguments)
+        threads.enter_context(few_threads_for(model))
         trainer = _build_trainer(config, arguments, model, tokenizer, train, held_out, warmup)
     except BaseException:
         # The trainer makes its output folder at once; a run that never began leaves nothing behind.
@@ -144,8 +155,11 @@ def fit(
         trainer.args.ledger_dir = str(folder.path)
         checkpoint = last_complete_checkpoint(checkpoints) if resume else None
         _write_inputs(config, folder, train, trainer)
+        from transformers import PrinterCallback
+
         from turnwise.training.callbacks import MetricsCallback
 
+        trainer.remove_callback(PrinterCallback)  # it prints every log to stdout, which is for results
         trainer.add_callback(MetricsCallback(folder.file("metrics.jsonl"), checkpoint, on_log))
         output = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         summary = {
@@ -199,9 +213,6 @@ def read_sources(sources: Sequence[DataSource], on_error: Literal["stop", "skip"
 
 def _read(config: TrainConfig, folder: RunFolder) -> tuple[list[Dialogue], list[Dialogue], list[Dialogue]]:
     train, report = read_sources(config.data, config.on_error)
-    folder.manifest.outputs.clear()
-    for source in (*config.data, *config.eval_data, *config.warmup_data):
-        folder.manifest.add_input(source.path)
     skipped = report.skipped
     usable = [dialogue for dialogue in train if dialogue.num_turns]
     dropped = {"no assistant reply": len(train) - len(usable), "broken record (on_error: skip)": skipped}
@@ -210,7 +221,7 @@ def _read(config: TrainConfig, folder: RunFolder) -> tuple[list[Dialogue], list[
             f"no dialogue with an assistant reply in {', '.join(source.path for source in config.data)}",
             hint="'turnwise data inspect' shows what the files hold",
         )
-    held_out, _ = read_sources(config.eval_data, config.on_error)
+    held_out, held_out_report = read_sources(config.eval_data, config.on_error)
     if not config.eval_data and config.eval_size:
         if config.eval_size >= len(usable):
             raise ConfigError(f"eval_size is {config.eval_size}, but there are only {len(usable)} dialogues")
@@ -218,7 +229,9 @@ def _read(config: TrainConfig, folder: RunFolder) -> tuple[list[Dialogue], list[
         chosen = set(order)
         held_out = [usable[number] for number in sorted(chosen)]
         usable = [dialogue for number, dialogue in enumerate(usable) if number not in chosen]
-    warmup, _ = read_sources(config.warmup_data, config.on_error)
+    warmup, warmup_report = read_sources(config.warmup_data, config.on_error)
+    for file in (*report.files, *held_out_report.files, *warmup_report.files):
+        folder.manifest.add_input(file.path, file.read)
     folder.manifest.add_output(
         DIALOGUES_NAME, len(train) + skipped, len(usable), {key: n for key, n in dropped.items() if n}
     )

@@ -108,10 +108,8 @@ class ReSURETrainer(SFTTrainer):
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        self._signature_columns = [
-            *self._signature_columns,
-            *(c for c in TOKEN_COLUMNS if c not in self._signature_columns),
-        ]
+        known: list[str] = list(self._signature_columns or ())
+        self._signature_columns = [*known, *(column for column in TOKEN_COLUMNS if column not in known)]
 
     def dialogue_id(self, row: int) -> str:
         """The id of the dialogue in this row of the training data (`row-N` where the data has no ids)."""
@@ -185,7 +183,7 @@ class ReSURETrainer(SFTTrainer):
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return loss_U
         model = self.accelerator.unwrap_model(self.model)
-        for dialogue in units.dialogue_U[~torch.isfinite(loss_U)].unique():
+        for dialogue in units.dialogue_U[~torch.isfinite(loss_U)].unique():  # type: ignore[no-untyped-call]
             own_BS = columns.dialogue_BS == dialogue
             with torch.no_grad(), self.compute_loss_context_manager():
                 outputs = model(
@@ -290,6 +288,7 @@ class ReSURETrainer(SFTTrainer):
         for inputs in self.get_eval_dataloader(dataset):
             inputs = self._prepare_inputs(inputs)
             columns = _take_columns(inputs)
+            assert columns is not None, "the warm-up set was prepared by this trainer"
             with torch.no_grad(), self.compute_loss_context_manager():
                 outputs = model(**inputs, use_cache=False, fused_lm_head=True)
             units = find_units(outputs.log_probs, outputs.label_mask, columns, self.args.unit)

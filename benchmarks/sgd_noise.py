@@ -1,0 +1,129 @@
+"""Swapped replies in real dialogues: plain tuning, ReSURE with both statistics, and an oracle, on the sgd data.
+
+    python benchmarks/sgd_noise.py prepare WORK      base model, noisy and clean data
+    python benchmarks/sgd_noise.py run WORK          turnwise train for every method and seed
+    python benchmarks/sgd_noise.py collect WORK      docs/results/sgd_swapped_replies.{md,json}
+
+The data: 2,000 dialogues of the train file, half of them with every assistant reply swapped for a reply of another
+dialogue; the base model is pretrained on the other 2,500. Evaluation is on the (clean) test file. The oracle trains on
+the clean half only, once for the same number of epochs and once for the same number of steps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from itertools import chain, repeat
+from pathlib import Path
+
+SEEDS = (0, 1, 2)
+MAX_LENGTH = 320
+EPOCHS = 2
+NOISE_RATE = 0.5
+NUM_NOISY = 2000
+PRETRAIN_STEPS = 2400
+DATA = Path(os.environ.get("TURNWISE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "sgd"
+
+TRAINER = {
+    "num_train_epochs": EPOCHS,
+    "per_device_train_batch_size": 16,
+    "learning_rate": 5.0e-4,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 10,
+    "max_length": MAX_LENGTH,
+    "logging_steps": 10,
+    "save_strategy": "no",
+    "eval_strategy": "no",
+}
+RESURE = {"warmup_dialogues": 320, "ramp_steps": 10}
+# Everything with the reduction `sample`, so that methods differ in their weights alone.
+METHODS = {
+    "plain": {"method": "vicuna", "reduction": "sample"},
+    "resure-welford": {"method": "resure", "resure": {**RESURE, "statistics": "welford"}},
+    "resure-corrected": {"method": "resure", "resure": {**RESURE, "statistics": "corrected"}},
+    "resure-welford-turn": {"method": "resure", "resure": {**RESURE, "statistics": "welford", "unit": "turn"}},
+    "resure-corrected-turn": {"method": "resure", "resure": {**RESURE, "statistics": "corrected", "unit": "turn"}},
+    "oracle-same-epochs": {"method": "vicuna", "reduction": "sample"},
+    "oracle-same-steps": {"method": "vicuna", "reduction": "sample"},
+}
+
+
+def prepare(work: Path) -> None:
+    """Make the data files and the base model."""
+    import torch
+
+    from turnwise import read_dialogues, write_dialogues
+    from turnwise.data.noise import swap_replies
+    from turnwise.study.base_model import pretrain, small_llama, train_tokenizer
+
+    torch.set_num_threads(1)
+    work.mkdir(parents=True, exist_ok=True)
+    dialogues = list(read_dialogues(DATA / "train.jsonl.gz"))
+    noisy = swap_replies(dialogues[:NUM_NOISY], NOISE_RATE, seed=0)
+    write_dialogues(noisy, work / "noisy.jsonl", overwrite=True)
+    clean = [dialogue for dialogue in noisy if dialogue.metadata["noise"]["kind"] == "clean"]
+    write_dialogues(clean, work / "clean.jsonl", overwrite=True)
+
+    rest = dialogues[NUM_NOISY:]
+    tokenizer = train_tokenizer((message.text for dialogue in rest for message in dialogue.messages), 2048)
+    for dialogue in rest:
+        while len(tokenizer.apply_chat_template([m.to_dict() for m in dialogue.messages])["input_ids"]) > MAX_LENGTH:
+            del dialogue.messages[-2:]
+    rest = [dialogue for dialogue in rest if dialogue.messages]
+    model = small_llama(len(tokenizer), hidden=128, layers=4, max_length=MAX_LENGTH)
+    started = time.monotonic()
+
+    def report(step: int, loss: float) -> None:
+        if step % 50 == 0:
+            print(f"step {step}/{PRETRAIN_STEPS} loss {loss:.3f} {time.monotonic() - started:.0f} s", flush=True)
+
+    pretrain(
+        model,
+        tokenizer,
+        chain.from_iterable(repeat(rest, 100)),
+        steps=PRETRAIN_STEPS,
+        batch_size=16,
+        learning_rate=2e-3,
+        report=report,
+    )
+    model.save_pretrained(work / "base")
+    tokenizer.save_pretrained(work / "base")
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
+
+
+def settings(work: Path, method: str, seed: int) -> dict:
+    """The configuration of one run, as `turnwise train` takes it."""
+    oracle = method.startswith("oracle")
+    trainer = dict(TRAINER)
+    if method == "oracle-same-steps":
+        trainer["num_train_epochs"] = EPOCHS / (1 - NOISE_RATE)
+    return {
+        "model": str(work / "base"),
+        "data": [{"path": str(work / ("clean.jsonl" if oracle else "noisy.jsonl"))}],
+        "eval_data": [{"path": str(DATA / "test.jsonl.gz")}],
+        "trainer": trainer,
+        "seed": seed,
+        "output": str(work / "runs" / f"{method}-{seed}"),
+        **METHODS[method],
+    }
+
+
+def run(work: Path) -> None:
+    """Train every method with every seed; finished runs are left as they are."""
+    for seed in SEEDS:
+        for method in METHODS:
+            config = settings(work, method, seed)
+            if (Path(config["output"]) / "report.html").exists():
+                continue
+            path = work / "configs" / f"{method}-{seed}.yaml"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(config, indent=2))  # JSON is YAML
+            command = [sys.executable, "-m", "turnwise", "train", str(path), "--overwrite"]
+            subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+if __name__ == "__main__":
+    {"prepare": prepare, "run": run}[sys.argv[1]](Path(sys.argv[2]))
