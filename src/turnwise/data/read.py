@@ -362,7 +362,7 @@ def _records_of(value: Any) -> list[Any]:
         if isinstance(data, list) and all(isinstance(record, dict) for record in data):
             return data
         values = list(value.values())
-        if all(isinstance(record, dict) and detect(record) is not None for record in values):
+        if values and all(isinstance(record, dict) and detect(record) is not None for record in values):
             return [record if "id" in record else {"id": name, **record} for name, record in value.items()]
     return [value]
 
