@@ -105,9 +105,10 @@ def test_a_tokenizer_counts_what_its_template_renders(tmp_path):
     from turnwise.data.length import with_tokenizer
 
     words = {word: number for number, word in enumerate(["[UNK]", "user", "assistant", "q", "r", "a"])}
-    model = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    unknown = {"unk_token": "[UNK]"}
+    model = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, **unknown))
     model.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=model, unk_token="[UNK]")
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=model, **unknown)
     sample = dialogue(("user", "q r"), ("assistant", "a"))
     fast.save_pretrained(tmp_path / "plain")
     assert with_tokenizer(str(tmp_path / "plain")).measure(sample) == 3

@@ -212,7 +212,7 @@ def test_options_are_checked(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text(lines(record("a")))
     for options in ({"format": "nope"}, {"limit": 0}, {"on_error": "x"}, {"side": "x"}, {"roles": {"boss": "a"}}):
-        with pytest.raises(ConfigError, match="expected|found"):
+        with pytest.raises(ConfigError, match=r"expected|found"):
             list(read_dialogues(path, **options))
 
 

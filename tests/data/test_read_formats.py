@@ -213,7 +213,7 @@ def test_ranked_replies_pair_the_best_with_each_other_one(read):
 
 
 def test_records_without_two_replies_are_no_pairs(read):
-    with pytest.raises(DataError, match="found dialogues .*expected preference pairs"):
+    with pytest.raises(DataError, match=r"found dialogues .*expected preference pairs"):
         read({"question": "q", "answer": "a"}, reader=read_pairs)
 
 
@@ -302,7 +302,7 @@ def test_paths_of_a_tree_do_not_share_message_objects(read):
 
 def test_speakers_need_roles_by_name_or_order(read):
     record = {"content": [{"message": "q", "agent": "agent_1"}, {"message": "a", "agent": "agent_2", "rating": 3}]}
-    with pytest.raises(DataError, match="role of speaker 'agent_1' is not known.*\n.*--roles"):
+    with pytest.raises(DataError, match=r"role of speaker 'agent_1' is not known.*\n.*--roles"):
         read(record)
     for roles in ({"user": "first", "assistant": "second"}, {"user": "agent_1", "assistant": "agent_2"}):
         dialogue = read(record, roles=roles)[0]
