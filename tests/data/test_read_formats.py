@@ -300,6 +300,13 @@ def test_paths_of_a_tree_do_not_share_message_objects(read):
     assert second.messages[0].weight is None
 
 
+def test_a_deleted_reply_stays_in_its_path_and_out_of_the_loss(read):
+    nested = tree()
+    nested["prompt"]["replies"][0]["deleted"] = True
+    trained = {m.extra["message_id"]: m.train for d in read(nested) for m in d.messages}
+    assert trained == {"q": None, "a": None, "b": False, "q2": None, "q3": None, "c": None, "d": None}
+
+
 def test_speakers_need_roles_by_name_or_order(read):
     record = {"content": [{"message": "q", "agent": "agent_1"}, {"message": "a", "agent": "agent_2", "rating": 3}]}
     with pytest.raises(DataError, match=r"role of speaker 'agent_1' is not known.*\n.*--roles"):

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 from turnwise.data.formats import FORMAT_NAMES, FORMATS, detect, labelled_text
 from turnwise.data.formats.common import Format, Options, Record, Side, TreePaths, keys_of
 from turnwise.data.formats.documents import text_id
-from turnwise.data.records import HUB, Container, Raw, list_sources, open_source
+from turnwise.data.records import Container, Raw, list_sources, open_source
 from turnwise.data.shapes import unwrapped
 from turnwise.dialogue import Dialogue, Document, PreferencePair, unique_ids
 from turnwise.errors import ConfigError, DataError
@@ -194,7 +194,7 @@ def iterate(
         raise ConfigError(f"expected a limit of at least 1, found {limit}")
     sources, passed_over = list_sources(paths)
     report.passed_over += [str(path) for path in passed_over]
-    left = limit
+    left, read_before = limit, report.read
     for source in sources:
         entry = FileReport(str(source))
         report.files.append(entry)
@@ -211,7 +211,7 @@ def iterate(
                 left -= 1
                 if left == 0:
                     return
-    if report.read == 0:
+    if report.read == read_before:
         raise _nothing_read(holds, sources, report)
 
 
@@ -388,17 +388,3 @@ def _nothing_read(holds: Holds, sources: Sequence[str | Path], report: ReadRepor
     first = report.failures[0] if report.failures else None
     reason = f"; all {report.skipped} were skipped, the first because: {first.reason}" if first else ""
     return DataError(f"no {_NOUN[holds]} in {shown}{reason}")
-
-
-__all__ = [
-    "HUB",
-    "Failure",
-    "FileReport",
-    "Located",
-    "ReadReport",
-    "iterate",
-    "make_options",
-    "read_dialogues",
-    "read_documents",
-    "read_pairs",
-]
