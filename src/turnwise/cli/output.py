@@ -26,8 +26,8 @@ OverwriteFlag = Annotated[bool, typer.Option("--overwrite", help="Replace what t
 
 
 def note(text: str) -> None:
-    """Print one line of progress; the text is shown as it is (no markup)."""
-    progress.print(escape(text))
+    """Print one line of progress; the text is shown as it is (no markup, no wrapping: it may hold a path)."""
+    progress.print(escape(text), soft_wrap=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

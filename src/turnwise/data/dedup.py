@@ -12,13 +12,13 @@ from turnwise.dialogue import Dialogue
 
 
 def content_key(dialogue: Dialogue) -> bytes:
-    """A digest of roles, contents and tool calls; equal exactly for dialogues that say the same.
+    """A digest of roles, contents, tool calls and tools; equal exactly for dialogues that say the same.
 
     Ids, weights, labels and unknown keys do not count: two copies of a dialogue with different annotations are
     duplicates.
     """
     said = [[message.role, message.content, message.tool_calls] for message in dialogue.messages]
-    text = json.dumps(said, ensure_ascii=False, sort_keys=True)
+    text = json.dumps([said, dialogue.tools], ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
 
 

@@ -95,7 +95,8 @@ class Inspection:
         self.duplicates.add(dialogue)
         for message in dialogue.messages:
             self.roles[message.role] += 1
-            self.scripts.update(letters_by_script(message.text))
+        # Once for the whole dialogue: ten small scans of a message each cost more than the text does.
+        self.scripts.update(letters_by_script("\n".join(message.text for message in dialogue.messages)))
         for kind in find_problems(dialogue):
             problem = self.problems.setdefault(kind, Problem(kind))
             problem.count += 1

@@ -10,9 +10,8 @@ from typing import Any, Generic, Literal, TypeVar
 from turnwise.data.formats import FORMAT_NAMES, FORMATS, detect, labelled_text
 from turnwise.data.formats.common import Format, Options, Record, Side, TreePaths, keys_of
 from turnwise.data.formats.documents import text_id
-from turnwise.data.formats.messages import has_role
-from turnwise.data.formats.sharegpt import has_from
-from turnwise.data.records import HUB, Container, Raw, list_sources, open_source
+from turnwise.data.records import Container, Raw, list_sources, open_source
+from turnwise.data.shapes import unwrapped
 from turnwise.dialogue import Dialogue, Document, PreferencePair, unique_ids
 from turnwise.errors import ConfigError, DataError
 
@@ -195,7 +194,7 @@ def iterate(
         raise ConfigError(f"expected a limit of at least 1, found {limit}")
     sources, passed_over = list_sources(paths)
     report.passed_over += [str(path) for path in passed_over]
-    left = limit
+    left, read_before = limit, report.read
     for source in sources:
         entry = FileReport(str(source))
         report.files.append(entry)
@@ -212,7 +211,7 @@ def iterate(
                 left -= 1
                 if left == 0:
                     return
-    if report.read == 0:
+    if report.read == read_before:
         raise _nothing_read(holds, sources, report)
 
 
@@ -248,7 +247,7 @@ def _items(
     if isinstance(forced, str):
         raise DataError(f"found JSON records; expected {labelled_text.EXPECTS} (format {forced})")
     current = forced
-    rows = _unwrapped(container)
+    rows = unwrapped(container)
     for row in rows:
         if isinstance(row, DataError):
             yield row.line or 0, row
@@ -340,46 +339,6 @@ def _text_items(
     yield 1, dialogue
 
 
-def _unwrapped(container: Container) -> Iterator[Raw | DataError]:
-    """Records of a container: unwraps a JSON document's array, its `data`, or its mapping of ids to records."""
-    for row in container.rows:
-        if isinstance(row, DataError):
-            yield row
-        elif container.whole:
-            records = _records_of(row.value)
-            if not records:
-                raise DataError("the file is empty (no records in its JSON)")
-            yield from (Raw(_as_record(value), number) for number, value in enumerate(records, start=1))
-        else:
-            yield Raw(_as_record(row.value), row.line)
-
-
-def _records_of(value: Any) -> list[Any]:
-    if isinstance(value, list):
-        return [value] if _is_message_list(value) else value
-    if isinstance(value, dict) and detect(value) is None:
-        data = value.get("data")
-        if isinstance(data, list) and all(isinstance(record, dict) for record in data):
-            return data
-        values = list(value.values())
-        if all(isinstance(record, dict) and detect(record) is not None for record in values):
-            return [record if "id" in record else {"id": name, **record} for name, record in value.items()]
-    return [value]
-
-
-def _as_record(value: Any) -> Any:
-    """A bare list of messages is a dialogue."""
-    if not _is_message_list(value):
-        return value
-    return {"conversations" if has_from(value[0]) else "messages": value}
-
-
-def _is_message_list(value: Any) -> bool:
-    if not isinstance(value, list) or not value or not isinstance(value[0], dict):
-        return False
-    return has_role(value[0]) or has_from(value[0])
-
-
 def make_options(
     roles: Mapping[str, str] | None, side: Side, tree_paths: TreePaths, *, keep_speakers: bool = False
 ) -> Options:
@@ -429,17 +388,3 @@ def _nothing_read(holds: Holds, sources: Sequence[str | Path], report: ReadRepor
     first = report.failures[0] if report.failures else None
     reason = f"; all {report.skipped} were skipped, the first because: {first.reason}" if first else ""
     return DataError(f"no {_NOUN[holds]} in {shown}{reason}")
-
-
-__all__ = [
-    "HUB",
-    "Failure",
-    "FileReport",
-    "Located",
-    "ReadReport",
-    "iterate",
-    "make_options",
-    "read_dialogues",
-    "read_documents",
-    "read_pairs",
-]

@@ -110,7 +110,9 @@ def open_source(source: str | Path, *, split: str = "train", streaming: bool = F
         return Container("records", _parquet_rows(path))
     if head[:2] == b"PK" or head[:3] in (b"BZh", b"\xfd7z") or head[:4] == b"\x28\xb5\x2f\xfd":
         raise DataError(
-            "found an archive; expected JSON, JSON Lines, Parquet, text or gzip", path=path, hint="unpack it"
+            "found a packed archive; expected JSON, JSON Lines, Parquet, text or gzip",
+            path=path,
+            hint="unpack it first",
         )
     kind = _sniff(path)
     if kind == "json":

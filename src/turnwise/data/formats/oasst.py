@@ -3,7 +3,7 @@
 A tree becomes one dialogue per leaf (`tree_paths="all"`, the default: all the replies are there, good and bad), or the
 one dialogue that follows the top-ranked reply at every level (`"best"`). Rank 0 is best; a reply without a rank comes
 after those with one, in the order of the file. With "all", a reply that has several continuations is in several
-dialogues.
+dialogues. An assistant message that is marked `deleted` stays in its path, with `train=False`.
 """
 
 from __future__ import annotations
@@ -93,8 +93,10 @@ def _node(record: Record, id_key: str, options: Options, line: int | None = None
     )
     if record.get("deleted") is True and message.role == "assistant" and message.train is None:
         message.train = False
-    is_rank = isinstance(rank, int | float) and not isinstance(rank, bool)
-    return _Node(str(record.get(id_key) or ""), message, float(rank) if is_rank else None, line=line)  # type: ignore[arg-type]
+    # A table's missing rank is NaN.
+    is_rank = isinstance(rank, int | float) and not isinstance(rank, bool) and rank == rank
+    name = record.get(id_key)
+    return _Node("" if name is None else str(name), message, rank if is_rank else None, line=line)
 
 
 def _nested(record: Any, options: Options) -> _Node:
