@@ -24,7 +24,7 @@ MAX_LENGTH = 320
 EPOCHS = 2
 NOISE_RATE = 0.5
 NUM_NOISY = 2000
-PRETRAIN_STEPS = 2400
+PRETRAIN_STEPS = 1400
 DATA = Path(os.environ.get("TURNWISE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "sgd"
 
 TRAINER = {

@@ -12,8 +12,8 @@ from turnwise.training.ledger import Ledger
 
 if TYPE_CHECKING:
     from turnwise.dialogue import Dialogue
-    from turnwise.training.spans import Policy
     from turnwise.training.fit import FitResult
+    from turnwise.training.spans import Policy
 
 
 def evaluate_run(result: FitResult) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class ReSURETrainer(SFTTrainer):
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        known: list[str] = list(self._signature_columns or ())
+        known: list[str] = self._signature_columns  # type: ignore[has-type]
         self._signature_columns = [*known, *(column for column in TOKEN_COLUMNS if column not in known)]
 
     def dialogue_id(self, row: int) -> str:
@@ -288,7 +288,8 @@ class ReSURETrainer(SFTTrainer):
         for inputs in self.get_eval_dataloader(dataset):
             inputs = self._prepare_inputs(inputs)
             columns = _take_columns(inputs)
-            assert columns is not None, "the warm-up set was prepared by this trainer"
+            if columns is None:
+                raise ConfigError("the warm-up set lost its token columns; leave remove_unused_columns at its default")
             with torch.no_grad(), self.compute_loss_context_manager():
                 outputs = model(**inputs, use_cache=False, fused_lm_head=True)
             units = find_units(outputs.log_probs, outputs.label_mask, columns, self.args.unit)
