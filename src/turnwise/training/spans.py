@@ -173,15 +173,15 @@ def _unchanged_span(finder: Renderer, messages: Messages, tools: Any, views: _Vi
     """The span of a reply that is shown as at inference, or a text that says what is changed."""
     text, turns, message = views.text, views.turns, messages[views.index]
     if views.prompt is not None and not text.startswith(views.prompt):
-        return "the prompt that it has at inference is " + _difference(views.prompt, text)
+        return "the prompt that it has at inference is " + _difference(finder, views.prompt, text)
     if not turns:
         return "the template refuses the dialogue when it ends with it"
     if not text.startswith(turns):
-        return "written last, as at inference, it is " + _difference(turns, text)
+        return "written last, as at inference, it is " + _difference(finder, turns, text)
     if views.prompt is not None:
         start = len(views.prompt)
         if start > len(turns):
-            return "the prompt that it has at inference is " + _difference(views.prompt, turns)
+            return "the prompt that it has at inference is " + _difference(finder, views.prompt, turns)
     else:
         # No prompt to go by (it is the first message): the text begins where another text would.
         start = _locate(finder, messages, views.index, tools, text)[0]
@@ -280,7 +280,8 @@ def _changed_span(
     text_start = start
     if views.prompt is not None and text.startswith(views.prompt) and len(views.prompt) <= start:
         start = len(views.prompt)
-    # The end-of-turn token is known from the dialogue that ends with this reply.
+    # The end-of-turn token is known from the dialogue that ends with this reply. One that only stands within longer
+    # dialogues (gpt-oss: `<|end|>`) is never generated, so it is not supervised.
     body, close, _ = _closing(finder, views.turns, message)
     ending = views.turns[body:close]
     close = text_end + len(ending) if ending and text.startswith(ending, text_end) else text_end
@@ -330,8 +331,8 @@ def _refusal(
     )
 
 
-def _difference(inference: str, training: str) -> str:
-    at = common_prefix(inference, training)
+def _difference(finder: Renderer, inference: str, training: str) -> str:
+    at = _common_tokens(finder, inference, training)
     return f"{_shorten(inference[at:])} where the whole dialogue has {_shorten(training[at:])}"
 
 

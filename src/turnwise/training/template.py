@@ -25,7 +25,6 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 from turnwise.errors import TemplateError
@@ -241,7 +240,7 @@ class SpanFinder:
         """Render, tokenise, and mark the tokens of every reply.
 
         Raises:
-            TemplateError: As `render`; or the tokenizer gives no offsets and does not tokenise piecewise.
+            TemplateError: As `render`; or the tokenizer gives no offsets and its tokens merge across borders.
             EncodingFailure: As `render`; or the tokens of a reply do not decode to its text.
         """
         return self.encode_rendered(self.render(messages, tools))
@@ -252,10 +251,14 @@ class SpanFinder:
         A token belongs to a reply when it covers at least one of the span's characters (the rule of transformers'
         assistant masks): where a token merges the last character of the prompt with the first of the reply, leaving
         it out would lose the reply's beginning.
+
+        Raises:
+            TemplateError: As `encode`.
+            EncodingFailure: The tokens of a reply do not decode to its text.
         """
         mask: list[int] | None = None
         if not self.tokenizer.is_fast:
-            ids, starts, ends = self._tokenise_pieces(rendered)
+            ids, starts, ends = self._tokenise_prefixes(rendered)
         elif self.has_generation_markers:
             out = self.tokenizer.apply_chat_template(
                 rendered.messages,
@@ -292,28 +295,28 @@ class SpanFinder:
         self._check_tokens(rendered, ids, starts, ends)
         return EncodedDialogue(input_ids=list(ids), turn_ids=turn_ids, ends=cuts, method=method)
 
-    def _tokenise_pieces(self, rendered: RenderedDialogue) -> tuple[list[int], list[int], list[int]]:
-        """Token boundaries without offsets: tokenise between the spans' borders, and check that nothing changes."""
+    def _tokenise_prefixes(self, rendered: RenderedDialogue) -> tuple[list[int], list[int], list[int]]:
+        """Token boundaries without offsets: the text up to each border must have the first tokens of the whole."""
         whole: list[int] = self.tokenizer(rendered.text, add_special_tokens=False)["input_ids"]
-        borders = {0, len(rendered.text)}
+        borders = {len(rendered.text)}
         for span in rendered.spans:
-            borders |= {span.start, span.text_end, span.close, span.limit}
-        ordered = sorted(borders)
-        ids: list[int] = []
+            borders |= {span.start, span.text_start, span.text_end, span.close, span.end, span.limit}
         starts: list[int] = []
         ends: list[int] = []
-        for start, end in pairwise(ordered):
-            piece = self.tokenizer(rendered.text[start:end], add_special_tokens=False)["input_ids"]
-            ids += piece
-            starts += [start] * len(piece)
-            ends += [end] * len(piece)
-        if ids != whole:
-            raise TemplateError(
-                f"the tokenizer {type(self.tokenizer).__name__} gives no character offsets, and its tokens merge "
-                "across the borders of the assistant's replies, so the tokens to supervise cannot be told apart",
-                hint="use the fast version of the tokenizer",
-            )
-        return ids, starts, ends
+        before = 0
+        for border in sorted(borders - {0}):
+            ids = self.tokenizer(rendered.text[:border], add_special_tokens=False)["input_ids"]
+            if ids != whole[: len(ids)] or len(ids) < len(starts):
+                raise TemplateError(
+                    f"the tokenizer {type(self.tokenizer).__name__} gives no character offsets, and its tokens merge "
+                    "across the borders of the assistant's replies, so the tokens to supervise cannot be told apart",
+                    hint="use the fast version of the tokenizer",
+                )
+            new = len(ids) - len(starts)
+            starts += [before] * new
+            ends += [border] * new
+            before = border
+        return whole, starts, ends
 
     def _refine(
         self, rendered: RenderedDialogue, mask: list[int], starts: list[int], ends: list[int]
