@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -127,17 +129,20 @@ FAITHFUL = {
 }
 
 
-def make_tokenizer(template: str | None = None, *, trim_offsets: bool = False) -> PreTrainedTokenizerFast:
+def make_tokenizer(
+    template: str | None = None, *, trim_offsets: bool = False, special: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
     """A byte-level BPE of about 500 tokens; it can write any text."""
+    specials = list(dict.fromkeys([*SPECIAL, *special]))
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     bpe.train_from_iterator(
         CORPUS,
         trainers.BpeTrainer(
-            vocab_size=500,
+            vocab_size=500 + len(special),
             min_frequency=1,
-            special_tokens=SPECIAL,
+            special_tokens=specials,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
@@ -149,7 +154,7 @@ def make_tokenizer(template: str | None = None, *, trim_offsets: bool = False) -
         bos_token=SPECIAL[0],
         eos_token=SPECIAL[1],
         pad_token=SPECIAL[2],
-        extra_special_tokens=SPECIAL[3:],
+        extra_special_tokens=specials[3:],
     )
     tokenizer.chat_template = template
     return tokenizer

@@ -3,8 +3,10 @@ from __future__ import annotations
 import datetime
 import pickle
 import re
+from pathlib import Path
 
 import pytest
+import trl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from template_cases import (
@@ -34,8 +36,10 @@ from template_cases import (
 from transformers import ByT5Tokenizer
 
 from turnwise.errors import TemplateError
-from turnwise.training.template import EncodingFailure, SpanFinder, _cover, template_messages, template_tools
+from turnwise.training.template import EncodingFailure, SpanFinder, template_messages, template_tools
 
+TRL_TEMPLATES = list((Path(trl.__file__).parent / "chat_templates").glob("*.jinja"))
+THINKING_TOKENIZER = make_tokenizer(THINKING)
 THREE_TURNS = chat("Is it fine?", "Yes, it is.", "In Paris?", "你好 🙂", "Bye", "The end\nof it.")
 
 
@@ -212,18 +216,36 @@ def test_tools_are_rendered_and_not_supervised():
     assert supervised_text(tokenizer, encoded, 0) == "Yes, it is.<|im_end|>"
 
 
+def test_tools_answers_can_be_supervised_and_belong_to_the_call():
+    """Two answers behind reply 0, none of them learnt by default; with their headers, as ChatGLM3 does it."""
+    tokenizer = make_tokenizer(CHATML_TOOLS)
+    call = {"type": "function", "function": {"name": "weather", "arguments": {}}}
+    messages = [
+        *chat("Is it?"),
+        {"role": "assistant", "tool_calls": [call, call]},
+        {"role": "tool", "content": "fine"},
+        {"role": "tool", "content": "cold"},
+        {"role": "assistant", "content": "Yes"},
+    ]
+    encoded = SpanFinder(tokenizer, supervise_tools=True).encode(messages)
+    calls = "<call>weather {}</call>" * 2 + "<|im_end|>"
+    answers = "<|im_start|>tool\nfine<|im_end|>\n<|im_start|>tool\ncold<|im_end|>\n"
+    assert supervised_text(tokenizer, encoded, 0) == calls + answers
+    assert supervised_text(tokenizer, encoded, 1) == "Yes<|im_end|>"
+    without = SpanFinder(tokenizer).encode(messages)
+    assert supervised_text(tokenizer, without, 0) == calls
+
+
+def test_lone_surrogates_fail_that_dialogue_only():
+    with pytest.raises(EncodingFailure, match="lone surrogates"):
+        SpanFinder(make_tokenizer(CHATML)).encode(chat("Is it?", "Y\ud83d"))
+
+
 @pytest.mark.parametrize("template", [CHATML, INST])
 def test_trimmed_offsets_do_not_move_the_border(template):
     """With trim_offsets the line break before a reply has empty offsets at the reply's first character."""
     plain, trimmed = make_tokenizer(template), make_tokenizer(template, trim_offsets=True)
     assert SpanFinder(trimmed).encode(THREE_TURNS) == SpanFinder(plain).encode(THREE_TURNS)
-
-
-def test_cover_gives_a_gap_to_the_token_behind_it():
-    """Text "a b": "a" [0,1), " b" trimmed to [2,3) -> it covers [1,3). A text whose end no token covers stays so."""
-    assert _cover([(0, 1), (2, 3)], 3) == ([0, 1], [1, 3])
-    assert _cover([(0, 1), (2, 2), (2, 3)], 3) == ([0, 1, 2], [1, 2, 3])
-    assert _cover([(0, 1), (0, 1), (1, 2)], 2) == ([0, 0, 1], [1, 1, 2])  # two byte tokens of one character
 
 
 # Templates that rewrite
@@ -442,16 +464,65 @@ def test_any_text_gives_right_spans_or_a_clear_refusal(name, texts, tokenizers):
     tokenizer = tokenizers[name]
     users, replies = texts
     messages = chat(*[text for pair in zip(users, replies, strict=True) for text in pair])
-    try:
-        encoded = SpanFinder(tokenizer).encode(messages)
-    except (TemplateError, EncodingFailure):
-        # Only where a reply's look-alikes are the template's own markers may a dialogue be refused.
-        assert re.search(r"[<\[\s]", "".join(replies))
-        return
+    encoded = SpanFinder(tokenizer).encode(messages)
     assert encoded.input_ids == chat_ids(tokenizer, messages)
     for turn_index, reply in enumerate(replies):
         shown = supervised_text(tokenizer, encoded, turn_index)
         assert "".join(shown.split()) == "".join((reply + FAITHFUL[name][1]).split())
+
+
+def shown_by_thinking(reply: str, *, last: bool) -> str:
+    """What THINKING prints of a reply, written down a second time in Python."""
+    thought, visible = "", reply
+    if "</think>" in reply:
+        thought = reply.split("</think>")[0].split("<think>")[-1]
+        visible = reply.split("</think>")[-1]
+    return "".join(((f"<think>{thought}</think>" if last else "") + visible + "<|im_end|>").split())
+
+
+@settings(max_examples=60, deadline=None)
+@given(replies=st.lists(NASTY, min_size=1, max_size=3), policy=st.sampled_from(["as_rendered", "unchanged"]))
+def test_any_text_under_a_rewriting_template_gives_what_it_shows(replies, policy):
+    messages = chat(*[text for reply in replies for text in ("Is it?", reply)])
+    try:
+        encoded = SpanFinder(THINKING_TOKENIZER, policy=policy).encode(messages)
+    except EncodingFailure:
+        # Only where the template drops all of a reply, or more of it than its reasoning, can it not be placed.
+        assert policy == "as_rendered"
+        assert any("</think>" in reply for reply in replies)
+        return
+    assert encoded.input_ids == chat_ids(THINKING_TOKENIZER, messages)
+    for turn_index, reply in enumerate(replies):
+        shown = "".join(supervised_text(THINKING_TOKENIZER, encoded, turn_index).split())
+        expected = shown_by_thinking(reply, last=turn_index == len(replies) - 1)
+        if reply.rstrip().endswith((">", "]")):
+            # A reply that ends with a look-alike of a special token: its end-of-turn token may go unsupervised.
+            assert shown in ("", expected, expected.removesuffix("<|im_end|>"))
+        else:
+            assert shown in ("", expected)
+        assert shown or policy == "unchanged"
+
+
+# The templates of today's models
+
+
+@pytest.mark.parametrize("path", sorted(TRL_TEMPLATES), ids=lambda path: path.stem)
+def test_templates_of_todays_models_give_every_reply_and_nothing_else(path):
+    """TRL ships the templates of many model families; whatever one prints, a turn's tokens hold its reply alone."""
+    template = path.read_text(encoding="utf-8")
+    special = sorted(set(re.findall(r"<[|｜][^\s'\"|｜]+[|｜]>|</?[a-z_]*turn[a-z_]*\|?>|<\|turn>", template)))
+    tokenizer = make_tokenizer(template, special=special)
+    finder = SpanFinder(tokenizer, policy="as_rendered")
+    try:
+        encoded = finder.encode(THREE_TURNS)
+    except EncodingFailure:
+        assert path.stem.split("_")[0] in ("idefics3", "llava", "smolvlm")  # they print lists of parts only
+        return
+    assert encoded.input_ids == chat_ids(tokenizer, THREE_TURNS)
+    texts = [message["content"] for message in THREE_TURNS]
+    for turn_index in range(3):
+        shown = supervised_text(tokenizer, encoded, turn_index)
+        assert [text for text in texts if text in shown] == [texts[2 * turn_index + 1]]
 
 
 # Messages for a template

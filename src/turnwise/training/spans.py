@@ -22,6 +22,7 @@ last user message).
 """
 
 Messages = list[dict[str, Any]]
+_TOOL_ROLES = ("tool", "observation", "function")
 _LONGEST_SPECIAL = 128  # characters; bounds how far a search for a special token looks
 _HINT = (
     "choose the template policy 'as_rendered' (supervise what the whole rendering shows of each reply) or 'unchanged' "
@@ -124,6 +125,46 @@ def find_spans(finder: Renderer, messages: Messages, tools: Any) -> tuple[str, l
             span = _changed_span(finder, messages, tools, views, reason=span, turn_index=len(spans))
         spans.append(span)
     return text, spans
+
+
+def find_tool_spans(finder: Renderer, messages: Messages, tools: Any, text: str) -> list[tuple[int, int, int]]:
+    """Characters of the tools' answers, headers included, as ChatGLM3's training supervises them.
+
+    Neighbouring answers are one span: templates print them as one block.
+
+    Args:
+        finder: Renders, and holds the policy.
+        messages: Message records for the template.
+        tools: Tool schemas or None.
+        text: The rendering of the whole dialogue.
+
+    Returns:
+        `(turn_index of the reply that called, start, end)` of each run of tool messages. Without policy `refuse`, a
+        run that the whole dialogue shows otherwise is left out.
+
+    Raises:
+        TemplateError: The whole dialogue shows a run otherwise, and the policy is `refuse`.
+    """
+    runs: list[tuple[int, int, int]] = []
+    turn_index = -1
+    for index, message in enumerate(messages):
+        if message["role"] == "assistant":
+            turn_index += 1
+        elif message["role"] in _TOOL_ROLES and turn_index >= 0:
+            if runs and runs[-1][2] == index:
+                runs[-1] = (turn_index, runs[-1][1], index + 1)
+            else:
+                runs.append((turn_index, index, index + 1))
+    spans: list[tuple[int, int, int]] = []
+    for turn_index, first, last in runs:
+        before, through = finder.apply([messages[:first], messages[:last]], tools, prompt=False)
+        shown = isinstance(before, str) and isinstance(through, str) and through.startswith(before)
+        if shown and text.startswith(str(through)):
+            spans.append((turn_index, len(str(before)), len(str(through))))
+        elif finder.policy == "refuse":
+            reason = f"the tool's answer behind it is {_shorten(str(through)[len(str(before)) :])} when it comes last"
+            raise _refusal(finder, messages, tools, text, reason, turn_index)
+    return spans
 
 
 def _turns(
@@ -235,7 +276,8 @@ def _closing(finder: Renderer, region: str, message: dict[str, Any]) -> tuple[in
     """
     tail = _tail_start(finder, region)
     own = (message.get("content") or "").strip()
-    body = tail + len(own) - _tail_start(finder, own)
+    own_tail = own[_tail_start(finder, own) :]
+    body = region.find(own_tail, tail) + len(own_tail)
     found = bool(own) and not message.get("tool_calls") and region[:body].endswith(own[-32:])
     if not found:
         body = tail
@@ -283,8 +325,9 @@ def _changed_span(
     # The end-of-turn token is known from the dialogue that ends with this reply. One that only stands within longer
     # dialogues (gpt-oss: `<|end|>`) is never generated, so it is not supervised.
     body, close, _ = _closing(finder, views.turns, message)
-    ending = views.turns[body:close]
-    close = text_end + len(ending) if ending and text.startswith(ending, text_end) else text_end
+    ending = views.turns[body:close].strip()
+    gap = len(text[text_end:]) - len(text[text_end:].lstrip())
+    close = text_end + gap + len(ending) if ending and text.startswith(ending, text_end + gap) else text_end
     if finder.policy == "unchanged":
         return _make_span(finder, start, text_start, text_end, close, close, supervised=False)
     shown = squeeze(text[start:text_end])
