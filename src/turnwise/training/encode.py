@@ -209,10 +209,12 @@ def _fit(
         return None, 0
     if truncation == "keep_start":
         encoded = finder.encode(messages, tools)
+        gone: set[int] = set()
         if max_length is not None:
+            gone = set(encoded.turn_ids[max_length:]) - set(encoded.turn_ids[:max_length]) - {-1}
             encoded.input_ids = encoded.input_ids[:max_length]
             encoded.turn_ids = encoded.turn_ids[:max_length]
-        return encoded, len(set(encoded.turn_ids) - {-1})
+        return encoded, len(replies) - len(gone)
     kept = len(replies)
     while kept:
         encoded = finder.encode(messages[: replies[kept - 1] + 1], tools)

@@ -22,6 +22,8 @@ last user message).
 """
 
 Messages = list[dict[str, Any]]
+_TOOL_ROLES = ("tool", "observation", "function")
+_LONGEST_SPECIAL = 128  # characters; bounds how far a search for a special token looks
 _HINT = (
     "choose the template policy 'as_rendered' (supervise what the whole rendering shows of each reply) or 'unchanged' "
     "(supervise only the replies that are shown as at inference), or give a chat template that keeps earlier turns"
@@ -72,15 +74,13 @@ class _Views:
         text: The whole dialogue.
         prompt: What the model sees before it writes the reply; None where there is nothing (the first message) or the
             template adds no generation prompt there.
-        finished: The dialogue up to the reply, and how much of it is not an ending that only a whole dialogue gets.
-        finished_length: See `finished`.
+        turns: The dialogue up to and including the reply, as at inference; empty where the template refuses it.
     """
 
     index: int
     text: str
     prompt: str | None
-    finished: str
-    finished_length: int
+    turns: str
 
 
 def find_spans(finder: Renderer, messages: Messages, tools: Any) -> tuple[str, list[ReplySpan]]:
@@ -118,8 +118,7 @@ def find_spans(finder: Renderer, messages: Messages, tools: Any) -> tuple[str, l
             index=index,
             text=text,
             prompt=prompt if isinstance(prompt, str) else None,
-            finished=whole if isinstance(whole, str) else "",
-            finished_length=_finished_length(finder, messages[: index + 1], tools, whole, text),
+            turns=_turns(finder, messages[: index + 1], tools, (whole, prompt), text),
         )
         span = _unchanged_span(finder, messages, tools, views)
         if isinstance(span, str):
@@ -128,23 +127,82 @@ def find_spans(finder: Renderer, messages: Messages, tools: Any) -> tuple[str, l
     return text, spans
 
 
-def _finished_length(
-    finder: Renderer, messages: Messages, tools: Any, finished: str | EncodingFailure, text: str
-) -> int:
-    """How much of a finished dialogue is its turns, not an ending that templates add once at the very end.
+def find_tool_spans(finder: Renderer, messages: Messages, tools: Any, text: str) -> list[tuple[int, int, int]]:
+    """Characters of the tools' answers, headers included, as ChatGLM3's training supervises them.
 
-    The ending is what the same dialogue does not have when a generation prompt follows instead.
+    Neighbouring answers are one span: templates print them as one block.
+
+    Args:
+        finder: Renders, and holds the policy.
+        messages: Message records for the template.
+        tools: Tool schemas or None.
+        text: The rendering of the whole dialogue.
+
+    Returns:
+        `(turn_index of the reply that called, start, end)` of each run of tool messages. Without policy `refuse`, a
+        run that the whole dialogue shows otherwise is left out.
+
+    Raises:
+        TemplateError: The whole dialogue shows a run otherwise, and the policy is `refuse`.
     """
+    runs: list[tuple[int, int, int]] = []
+    turn_index = -1
+    for index, message in enumerate(messages):
+        if message["role"] == "assistant":
+            turn_index += 1
+        elif message["role"] in _TOOL_ROLES and turn_index >= 0:
+            if runs and runs[-1][2] == index:
+                runs[-1] = (turn_index, runs[-1][1], index + 1)
+            else:
+                runs.append((turn_index, index, index + 1))
+    spans: list[tuple[int, int, int]] = []
+    for turn_index, first, last in runs:
+        before, through = finder.apply([messages[:first], messages[:last]], tools, prompt=False)
+        shown = isinstance(before, str) and isinstance(through, str) and through.startswith(before)
+        if shown and text.startswith(str(through)):
+            spans.append((turn_index, len(str(before)), len(str(through))))
+        elif finder.policy == "refuse":
+            reason = f"the tool's answer behind it is {_shorten(str(through)[len(str(before)) :])} when it comes last"
+            raise _refusal(finder, messages, tools, text, reason, turn_index)
+    return spans
+
+
+def _turns(
+    finder: Renderer, messages: Messages, tools: Any, views: tuple[str | EncodingFailure, ...], text: str
+) -> str:
+    """A dialogue that ends with a reply, without what the template appends once at the very end.
+
+    The appended text (Phi-3's `<|endoftext|>`) is what the same dialogue lacks when a generation prompt follows. Where
+    the end-of-turn token itself is another one at the very end (gpt-oss: `<|return|>`, else `<|end|>`), it is kept:
+    that is how the reply ends at inference.
+
+    Args:
+        finder: Renders.
+        messages: The dialogue up to the reply.
+        tools: Tool schemas or None.
+        views: Its rendering, and the rendering of the reply's prompt.
+        text: The rendering of the whole dialogue.
+    """
+    finished, prompt = views
     if isinstance(finished, EncodingFailure):
-        return 0
+        return ""
     if len(finished) < len(text) and text.startswith(finished):
-        return len(finished)
+        return finished
     opened = finder.apply([messages], tools, prompt=True)[0]
     if isinstance(opened, EncodingFailure) or opened.startswith(finished):
-        return len(finished)
-    length = common_prefix(finished, opened)
-    # `<|endoftext|>` and `<|assistant|>` share their first characters: never cut inside a special token.
-    for token in finder.special_tokens.finditer(finished, max(0, length - 128)):
+        return finished
+    before = finder.apply([messages[:-1]], tools, prompt=False)[0]
+    if isinstance(before, str) and isinstance(prompt, str):
+        cue = prompt[_common_tokens(finder, prompt, before) :]
+        inner = opened.removesuffix(cue)
+        return inner if cue and len(inner) < len(opened) and finished.startswith(inner) else finished
+    return finished[: _common_tokens(finder, finished, opened)]
+
+
+def _common_tokens(finder: Renderer, one: str, two: str) -> int:
+    """How much two texts share, never cut inside a special token (`<|end|>` and `<|user|>` share two characters)."""
+    length = common_prefix(one, two)
+    for token in finder.special_tokens.finditer(one, max(0, length - _LONGEST_SPECIAL)):
         if token.start() >= length:
             break
         if token.end() > length:
@@ -154,21 +212,20 @@ def _finished_length(
 
 def _unchanged_span(finder: Renderer, messages: Messages, tools: Any, views: _Views) -> ReplySpan | str:
     """The span of a reply that is shown as at inference, or a text that says what is changed."""
-    text, message = views.text, messages[views.index]
+    text, turns, message = views.text, views.turns, messages[views.index]
     if views.prompt is not None and not text.startswith(views.prompt):
-        return "the prompt that it has at inference is " + _difference(views.prompt, text)
-    turns = views.finished[: views.finished_length]
+        return "the prompt that it has at inference is " + _difference(finder, views.prompt, text)
     if not turns:
         return "the template refuses the dialogue when it ends with it"
     if not text.startswith(turns):
-        return "written last, as at inference, it is " + _difference(turns, text)
+        return "written last, as at inference, it is " + _difference(finder, turns, text)
     if views.prompt is not None:
         start = len(views.prompt)
         if start > len(turns):
-            return "the prompt that it has at inference is " + _difference(views.prompt, turns)
+            return "the prompt that it has at inference is " + _difference(finder, views.prompt, turns)
     else:
         # No prompt to go by (it is the first message): the text begins where another text would.
-        start = _locate(finder, messages[: views.index + 1], views.index, tools, views.finished)[0]
+        start = _locate(finder, messages, views.index, tools, text)[0]
     missing = _missing_piece(message, turns[start:])
     if missing:
         return f"{missing} is not shown, or altered, in {_shorten(turns[start:])}"
@@ -213,27 +270,35 @@ def _closing(finder: Renderer, region: str, message: dict[str, Any]) -> tuple[in
     """Where a reply's own text ends in its region, where its end-of-turn token ends, and whether the text was found.
 
     The region's tail is white space and special tokens. Where the reply's own text ends with such (a look-alike of a
-    special token in the data), that much of the tail is the reply's. Then the first special token closes the turn.
-    Behind tool calls, or where the text is not found, it is the last one: calls may end in special tokens, too.
+    special token in the data), that much of the tail is the reply's. Then the first special token closes the turn,
+    and those that follow without a gap (Command R: `<|END_RESPONSE|><|END_OF_TURN_TOKEN|>`). Behind tool calls, or
+    where the text is not found, all do up to the last one: calls may end in special tokens, too.
     """
     tail = _tail_start(finder, region)
     own = (message.get("content") or "").strip()
-    body = tail + len(own) - _tail_start(finder, own)
+    own_tail = own[_tail_start(finder, own) :]
+    body = region.find(own_tail, tail) + len(own_tail)
     found = bool(own) and not message.get("tool_calls") and region[:body].endswith(own[-32:])
     if not found:
         body = tail
     tokens = list(finder.special_tokens.finditer(region, body))
     if not tokens:
         return body, body, found
-    return body, tokens[0 if found else -1].end(), found
+    if not found:
+        return body, tokens[-1].end(), found
+    close = tokens[0].end()
+    for token in tokens[1:]:
+        if token.start() != close:
+            break
+        close = token.end()
+    return body, close, found
 
 
 def _tail_start(finder: Renderer, text: str) -> int:
     """Where the white space and special tokens begin that a text ends with."""
     end = len(text.rstrip())
-    # The longest special tokens are some dozens of characters; look at a window, not at the whole reply.
     while end:
-        window = max(0, end - 128)
+        window = max(0, end - _LONGEST_SPECIAL)
         matches = list(finder.special_tokens.finditer(text, window, end))
         if not matches or matches[-1].end() != end:
             break
@@ -257,11 +322,12 @@ def _changed_span(
     text_start = start
     if views.prompt is not None and text.startswith(views.prompt) and len(views.prompt) <= start:
         start = len(views.prompt)
-    # The end-of-turn token is known from the dialogue that ends with this reply.
-    turns = views.finished[: views.finished_length]
-    body, close, _ = _closing(finder, turns, message)
-    ending = turns[body:close]
-    close = text_end + len(ending) if ending and text.startswith(ending, text_end) else text_end
+    # The end-of-turn token is known from the dialogue that ends with this reply. One that only stands within longer
+    # dialogues (gpt-oss: `<|end|>`) is never generated, so it is not supervised.
+    body, close, _ = _closing(finder, views.turns, message)
+    ending = views.turns[body:close].strip()
+    gap = len(text[text_end:]) - len(text[text_end:].lstrip())
+    close = text_end + gap + len(ending) if ending and text.startswith(ending, text_end + gap) else text_end
     if finder.policy == "unchanged":
         return _make_span(finder, start, text_start, text_end, close, close, supervised=False)
     shown = squeeze(text[start:text_end])
@@ -308,8 +374,8 @@ def _refusal(
     )
 
 
-def _difference(inference: str, training: str) -> str:
-    at = common_prefix(inference, training)
+def _difference(finder: Renderer, inference: str, training: str) -> str:
+    at = _common_tokens(finder, inference, training)
     return f"{_shorten(inference[at:])} where the whole dialogue has {_shorten(training[at:])}"
 
 

@@ -22,15 +22,14 @@ from __future__ import annotations
 
 import datetime
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from turnwise.errors import TemplateError
 from turnwise.training.messages import EncodingFailure, template_messages, template_tools
-from turnwise.training.spans import Policy, ReplySpan, find_spans, squeeze
+from turnwise.training.spans import Policy, ReplySpan, find_spans, find_tool_spans, squeeze
+from turnwise.training.tokens import Tokens, tokenise
 
 __all__ = [
     "EncodedDialogue",
@@ -55,12 +54,14 @@ class RenderedDialogue:
         spans: One per assistant reply, in order: a span's position is the reply's `turn_index`.
         messages: What was rendered.
         tools: The tool schemas it was rendered with.
+        tool_spans: `(turn_index, start, end)` of the tools' answers; empty where they are not supervised.
     """
 
     text: str
     spans: list[ReplySpan]
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] | None
+    tool_spans: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -91,6 +92,8 @@ class SpanFinder:
         chat_template: Jinja text to use instead of the tokenizer's own template.
         policy: What to do where the template rewrites earlier turns.
         supervise_end_token: Whether the model learns to end its turns.
+        supervise_tools: Whether the tools' answers are supervised, too (ChatGLM3 learns every role but user and
+            system). Their tokens belong to the turn of the reply that called.
         template_kwargs: Variables for the template, for example `{"enable_thinking": False}`.
         today: The day that a template's `strftime_now` shows. None means the day of encoding: the same data then has
             other tokens tomorrow (see `notes`).
@@ -111,12 +114,14 @@ class SpanFinder:
         chat_template: str | None = None,
         policy: Policy = "refuse",
         supervise_end_token: bool = True,
+        supervise_tools: bool = False,
         template_kwargs: dict[str, Any] | None = None,
         today: datetime.date | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.policy: Policy = policy
         self.supervise_end_token = supervise_end_token
+        self.supervise_tools = supervise_tools
         self.template_kwargs = dict(template_kwargs or {})
         try:
             # With tools, a tokenizer may choose another of its named templates; that is left to each call.
@@ -132,11 +137,11 @@ class SpanFinder:
         if "strftime_now" in source:
             self._pin_date(source, today)
         self.has_generation_markers = bool(_GENERATION.search(source))
-        self._check_syntax(self.chat_template or source)
         special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
         special |= {token for token in tokenizer.all_special_tokens if token}
         longest_first = sorted(special, key=len, reverse=True)
         self.special_tokens = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self._probe(self.chat_template or source)
 
     def _pin_date(self, source: str, today: datetime.date | None) -> None:
         if today is None:
@@ -154,17 +159,26 @@ class SpanFinder:
             )
         self.chat_template = pinned
 
-    def _check_syntax(self, source: str) -> None:
+    def _probe(self, source: str) -> None:
+        """Refuse what is no Jinja, and note a template that never ends a reply."""
         from jinja2 import TemplateSyntaxError
 
+        probe = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello"}]
         try:
-            self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": ""}], chat_template=source, tokenize=False, **self.template_kwargs
-            )
+            self.tokenizer.apply_chat_template(probe, chat_template=source, tokenize=False, **self.template_kwargs)
         except TemplateSyntaxError as error:
             raise TemplateError(f"the chat template is no valid Jinja: line {error.lineno}: {error.message}") from None
-        except Exception:  # noqa: BLE001 - a template may refuse this one message for good reasons of its own
+        except Exception:  # noqa: BLE001 - a template may refuse these two messages for good reasons of its own
             return
+        try:
+            span = self.render(probe).spans[0]
+        except (TemplateError, EncodingFailure):
+            return
+        if self.supervise_end_token and span.close == span.text_end:
+            self.notes += (
+                "the chat template writes no end-of-turn token behind a reply, so the model is not taught to stop "
+                "(give a chat template that ends replies with the tokenizer's eos_token)",
+            )
 
     # Rendering
 
@@ -187,7 +201,8 @@ class SpanFinder:
         messages = list(messages)
         tools = template_tools(tools)
         text, spans = find_spans(self, messages, tools)
-        return RenderedDialogue(text=text, spans=spans, messages=messages, tools=tools)
+        tool_spans = find_tool_spans(self, messages, tools, text) if self.supervise_tools else []
+        return RenderedDialogue(text=text, spans=spans, messages=messages, tools=tools, tool_spans=tool_spans)
 
     def apply(
         self, conversations: Sequence[list[dict[str, Any]]], tools: Any, *, prompt: bool
@@ -232,7 +247,7 @@ class SpanFinder:
         """Render, tokenise, and mark the tokens of every reply.
 
         Raises:
-            TemplateError: As `render`; or the tokenizer gives no offsets and does not tokenise piecewise.
+            TemplateError: As `render`; or the tokenizer gives no offsets and its tokens merge across borders.
             EncodingFailure: As `render`; or the tokens of a reply do not decode to its text.
         """
         return self.encode_rendered(self.render(messages, tools))
@@ -243,110 +258,71 @@ class SpanFinder:
         A token belongs to a reply when it covers at least one of the span's characters (the rule of transformers'
         assistant masks): where a token merges the last character of the prompt with the first of the reply, leaving
         it out would lose the reply's beginning.
-        """
-        mask: list[int] | None = None
-        if not self.tokenizer.is_fast:
-            ids, starts, ends = self._tokenise_pieces(rendered)
-        elif self.has_generation_markers:
-            out = self.tokenizer.apply_chat_template(
-                rendered.messages,
-                tools=rendered.tools,
-                chat_template=self.chat_template,
-                tokenize=True,
-                return_dict=True,
-                return_assistant_tokens_mask=True,
-                tokenizer_kwargs={"return_offsets_mapping": True},
-                **self.template_kwargs,
-            )
-            ids, mask = out["input_ids"], out["assistant_masks"]
-            starts, ends = _cover(out["offset_mapping"], len(rendered.text))
-        else:
-            out = self.tokenizer(rendered.text, add_special_tokens=False, return_offsets_mapping=True)
-            ids = out["input_ids"]
-            starts, ends = _cover(out["offset_mapping"], len(rendered.text))
 
-        turn_ids = [-1] * len(ids)
-        cuts: list[int] = []
-        chosen: list[list[int]] = []
-        for span in rendered.spans:
-            chosen.append(list(_between(starts, ends, span.start, span.end)) if span.supervised else [])
-            cuts.append(_between(starts, ends, 0, span.limit).stop)
-        method: Literal["generation", "prefix"] = "prefix"
-        if mask is not None:
-            refined = self._refine(rendered, mask, starts, ends)
-            if refined is not None:
-                chosen, method = refined, "generation"
-        for turn_index, tokens in enumerate(chosen):
-            for token in tokens:
+        Raises:
+            TemplateError: As `encode`.
+            EncodingFailure: The tokens of a reply do not decode to its text.
+        """
+        tokens = tokenise(self, rendered.text, rendered.messages, rendered.tools, _borders(rendered))
+        chosen = self._refine(rendered, tokens)
+        method: Literal["generation", "prefix"] = "prefix" if chosen is None else "generation"
+        if chosen is None:
+            chosen = [tokens.between(span.start, span.end) if span.supervised else () for span in rendered.spans]
+        self._check_tokens(rendered, tokens)
+        turn_ids = [-1] * len(tokens.ids)
+        answers = [(turn_index, tokens.between(start, end)) for turn_index, start, end in rendered.tool_spans]
+        for turn_index, members in [*enumerate(chosen), *answers]:
+            for token in members:
                 if turn_ids[token] == -1:
                     turn_ids[token] = turn_index
-        self._check_tokens(rendered, ids, starts, ends)
-        return EncodedDialogue(input_ids=list(ids), turn_ids=turn_ids, ends=cuts, method=method)
+        ends = [tokens.between(0, span.limit).stop for span in rendered.spans]
+        return EncodedDialogue(input_ids=tokens.ids, turn_ids=turn_ids, ends=ends, method=method)
 
-    def _tokenise_pieces(self, rendered: RenderedDialogue) -> tuple[list[int], list[int], list[int]]:
-        """Token boundaries without offsets: tokenise between the spans' borders, and check that nothing changes."""
-        whole: list[int] = self.tokenizer(rendered.text, add_special_tokens=False)["input_ids"]
-        borders = {0, len(rendered.text)}
-        for span in rendered.spans:
-            borders |= {span.start, span.text_end, span.close, span.limit}
-        ordered = sorted(borders)
-        ids: list[int] = []
-        starts: list[int] = []
-        ends: list[int] = []
-        for start, end in pairwise(ordered):
-            piece = self.tokenizer(rendered.text[start:end], add_special_tokens=False)["input_ids"]
-            ids += piece
-            starts += [start] * len(piece)
-            ends += [end] * len(piece)
-        if ids != whole:
-            raise TemplateError(
-                f"the tokenizer {type(self.tokenizer).__name__} gives no character offsets, and its tokens merge "
-                "across the borders of the assistant's replies, so the tokens to supervise cannot be told apart",
-                hint="use the fast version of the tokenizer",
-            )
-        return ids, starts, ends
-
-    def _refine(
-        self, rendered: RenderedDialogue, mask: list[int], starts: list[int], ends: list[int]
-    ) -> list[list[int]] | None:
+    def _refine(self, rendered: RenderedDialogue, tokens: Tokens) -> list[Sequence[int]] | None:
         """The tokens that the template's generation markers choose, or None where they cannot be trusted."""
-        chosen: list[list[int]] = []
+        mask = tokens.mask
+        if mask is None:
+            return None
+        chosen: list[Sequence[int]] = []
         inside = 0
         for span in rendered.spans:
-            region = _between(starts, ends, span.start, span.limit)
-            marked = [token for token in region if mask[token]]
+            marked = [token for token in tokens.between(span.start, span.limit) if mask[token]]
             inside += len(marked)
             if not span.supervised:
-                chosen.append([])
+                chosen.append(())
                 continue
-            needed = set(_between(starts, ends, span.text_start, span.text_end))
+            needed = set(tokens.between(span.text_start, span.text_end))
             if not marked or not needed <= set(marked):
                 return None
-            closing = set(_between(starts, ends, span.text_end, span.close)) - needed
+            closing = set(tokens.between(span.text_end, span.close)) - needed
             if self.supervise_end_token:
-                marked = sorted({*marked, *closing})
+                chosen.append(sorted({*marked, *closing}))
             else:
-                marked = [token for token in marked if token not in closing]
-            chosen.append(marked)
+                chosen.append([token for token in marked if token not in closing])
         return chosen if inside == sum(mask) else None
 
-    def _check_tokens(self, rendered: RenderedDialogue, ids: list[int], starts: list[int], ends: list[int]) -> None:
+    def _check_tokens(self, rendered: RenderedDialogue, tokens: Tokens) -> None:
+        """Every supervised span has tokens, and they decode to its characters.
+
+        Raises:
+            EncodingFailure: One has not.
+        """
         for turn_index, span in enumerate(rendered.spans):
-            tokens = _between(starts, ends, span.start, span.end)
+            members = tokens.between(span.start, span.end)
             if not span.supervised:
                 continue
-            if not tokens:
+            if not members:
                 if span.end > span.start:
                     raise EncodingFailure("a reply has no tokens", f"reply {turn_index}")
                 continue
-            shown = rendered.text[starts[tokens[0]] : ends[tokens[-1]]]
-            span_ids = ids[tokens.start : tokens.stop]
-            if self._same_text(span_ids, shown):
+            shown = rendered.text[tokens.starts[members[0]] : tokens.ends[members[-1]]]
+            ids = tokens.ids[members.start : members.stop]
+            if self._same_text(ids, shown):
                 continue
             # A tokenizer that normalises text or lacks a character does not decode to its input; then the same
             # text tokenised alone has to decode to the same.
             alone = self.tokenizer(shown, add_special_tokens=False)["input_ids"]
-            if squeeze(self._decode(alone)) != squeeze(self._decode(span_ids)):
+            if squeeze(self._decode(alone)) != squeeze(self._decode(ids)):
                 raise EncodingFailure("a reply's tokens do not decode to its text", f"reply {turn_index}")
 
     def _same_text(self, ids: list[int], text: str) -> bool:
@@ -356,27 +332,9 @@ class SpanFinder:
         return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
-def _cover(offsets: Sequence[tuple[int, int]], length: int) -> tuple[list[int], list[int]]:
-    """Starts and ends of the characters that each token covers, without gaps.
-
-    Tokenizers with `trim_offsets` leave the white space that a token begins with out of its offsets, which would put
-    a token of white space only at the wrong side of a border; a gap belongs to the token after it.
-    """
-    starts = [start for start, _ in offsets]
-    ends = [end for _, end in offsets]
-    if starts and starts[0] == 0 and ends[-1] == length and starts[1:] == ends[:-1]:
-        return starts, ends
-    covered = 0
-    for number, start in enumerate(starts):
-        if start > covered:
-            starts[number] = covered
-        ends[number] = max(ends[number], starts[number])
-        covered = max(covered, ends[number])
-    return starts, ends
-
-
-def _between(starts: list[int], ends: list[int], first: int, last: int) -> range:
-    """The tokens that cover a character of `[first, last)`; both lists ascend."""
-    if first >= last:
-        return range(0)
-    return range(bisect_right(ends, first), bisect_left(starts, last))
+def _borders(rendered: RenderedDialogue) -> set[int]:
+    """Every character position at which a span begins or ends."""
+    borders = {border for _, start, end in rendered.tool_spans for border in (start, end)}
+    for span in rendered.spans:
+        borders |= {span.start, span.text_start, span.text_end, span.close, span.end, span.limit}
+    return borders
