@@ -28,7 +28,7 @@ BINS = 20
 MAX_WINDOWS = 60
 """Most stretches of steps that rates over time are averaged over."""
 
-_ROWS_PER_WINDOW = 200  # a rate over fewer rows says little
+_ROWS_PER_WINDOW = 500  # a rate over fewer rows says little
 _BATCH = 1 << 17
 _TURN_SPAN = 1 << 20
 _COLUMNS = ("dialogue_id", "turn", "group", "epoch", "step", "loss", "threshold", "weight", "flagged")

@@ -23,11 +23,12 @@ from turnwise.errors import RunError
 from turnwise.report.charts import POINT_CAP
 from turnwise.report.comparison import comparison_section, held_out_section
 from turnwise.report.dialogues import MESSAGE_CAP, TOP
+from turnwise.report.loss import loss_section
 from turnwise.report.page import RunFiles, Section, Table, read_run
-from turnwise.report.sections import (
+from turnwise.report.reliability import (
     dialogues_section,
     groups_section,
-    loss_section,
+    noise_auroc,
     noise_section,
     weights_section,
 )
@@ -93,7 +94,7 @@ def render(files: RunFiles) -> str:
     ]
     if outer:
         for section in own:
-            section.title = f"{section.title} – run {name}"
+            section.run = name
     sections += [
         *own,
         _data_section([files] if outer is None else [files, main]),
@@ -112,7 +113,7 @@ def render(files: RunFiles) -> str:
         script=Markup(script),  # noqa: S704
         title=files.path.resolve().name,
         manifest=files.manifest,
-        facts=_facts(files, main),
+        facts=_facts(files, main, runs),
         tiles=_tiles(files, main),
         sentence=_sentence(files, main),
         sections=sections,
@@ -154,21 +155,22 @@ def _hash(text: str) -> str:
 
 def _main_run(files: RunFiles, runs: Mapping[str, RunFiles]) -> tuple[str, RunFiles]:
     """The run whose sections are shown: this one, or of several the ReSURE run, else the last with a ledger."""
+    if "resure" in runs:
+        return "resure", runs["resure"]
     for name, run in runs.items():
-        if name == "resure" or run.summary.get("method") == "resure":
+        if run.summary.get("method") == "resure":
             return name, run
     with_ledger = [(name, run) for name, run in runs.items() if run.audit is not None]
     return with_ledger[-1] if with_ledger else ("", files)
 
 
-def _facts(files: RunFiles, main: RunFiles) -> list[tuple[str, str]]:
+def _facts(files: RunFiles, main: RunFiles, runs: Mapping[str, RunFiles]) -> list[tuple[str, str]]:
     """What was run, when, and with which versions."""
     manifest, summary = files.manifest, files.summary
     facts = [
         ("Command", f"turnwise {manifest.get('command', MISSING)}"),
         ("Model", _text(summary.get("model", main.summary.get("model", files.config.get("model"))))),
-        ("Method", _text(summary.get("method", main.summary.get("method")))),
-        ("Status", _text(manifest.get("status"))),
+        ("Methods" if runs else "Method", ", ".join(runs) or _text(summary.get("method", files.config.get("method")))),
         ("Started", _when(manifest.get("started"))),
         ("Ended", _when(manifest.get("ended"))),
         ("Wall time", duration(_wall_seconds(files))),
@@ -181,25 +183,25 @@ def _facts(files: RunFiles, main: RunFiles) -> list[tuple[str, str]]:
 def _tiles(files: RunFiles, main: RunFiles) -> list[tuple[str, str, str]]:
     """The few figures to see first: label, figure, and what it is measured in or against."""
     tiles = []
+    of_run = "" if main is files else f", run {main.path.name}"
     train_loss = as_number(main.summary.get("train_loss"))
     train_loss = main.metrics.last("loss") if train_loss is None else train_loss
     if train_loss is not None:
-        tiles.append(("Training loss", number(train_loss), "nats per token"))
-    for metric, show in (("loss", lambda value: number(float(value))), ("accuracy", percent)):
-        measured = [
-            (name, one[metric]) for name, one in _evaluations(files, main) if as_number(one.get(metric)) is not None
-        ]
-        if measured:
-            name, value = measured[-1]
-            others = ", ".join(f"{other} {show(figure)}" for other, figure in measured[:-1])
-            tiles.append((f"Held-out {metric}", show(value), f"{name}; {others}" if others else name))
+        tiles.append(("Training loss", number(train_loss), f"nats per token{of_run}"))
+    for metric, show in (("loss", number), ("accuracy", percent)):
+        measured = [(name, as_number(one.get(metric))) for name, one in _evaluations(files, main)]
+        shown = [(name, show(value)) for name, value in measured if value is not None]
+        if shown:
+            others = ", ".join(f"{name} {value}" for name, value in shown[:-1])
+            last, value = shown[-1]
+            tiles.append((f"Held-out {metric}", value, f"{last}; {others}" if others else last))
     audit = main.audit
     if audit is not None:
-        tiles.append(("Flagged", percent(audit.flag_rate), f"of {plural(audit.rows, audit.unit)}"))
-        tiles.append(("Mean weight", number(audit.mean_weight), "1 is full weight"))
-    auroc = main.summary.get("auroc_noise", files.summary.get("auroc_noise"))
-    if as_number(auroc) is not None:
-        tiles.append(("Noise AUROC", number(float(auroc)), "0.5 is chance"))
+        tiles.append(("Flagged", percent(audit.flag_rate), f"of {plural(audit.rows, audit.unit)}{of_run}"))
+        tiles.append(("Mean weight", number(audit.mean_weight), f"1 is full weight{of_run}"))
+    auroc = noise_auroc(main, files)
+    if auroc is not None:
+        tiles.append(("Noise AUROC", number(auroc), "0.5 is chance"))
     return tiles
 
 
@@ -207,7 +209,6 @@ def _sentence(files: RunFiles, main: RunFiles) -> str:
     """What happened, in a sentence or two."""
     status = str(files.manifest.get("status", "unknown"))
     steps = main.metrics.get("loss")[0]
-    what = f"This run of turnwise {files.manifest.get('command', '')}".rstrip()
     state = {
         "done": "finished",
         "failed": "failed; what it left behind is shown",
@@ -215,14 +216,16 @@ def _sentence(files: RunFiles, main: RunFiles) -> str:
         "running": "had not finished when this page was written",
     }.get(status, f"has the status {status}")
     seconds = _wall_seconds(files)
-    text = f"{what} {state}" + (f" after {duration(seconds)}" if status == "done" and seconds is not None else "") + "."
+    text = f"This run of turnwise {files.manifest.get('command', '')}".rstrip() + f" {state}"
+    text += f" after {duration(seconds)}." if status == "done" and seconds is not None else "."
     if steps.size:
         text += f" Training was logged up to step {number(int(steps[-1]))}."
-    if main.audit is not None:
-        audit = main.audit
+    audit = main.audit
+    if audit is not None:
+        seen = plural(audit.rows, audit.unit) + ("" if main is files else f" that run {main.path.name} saw")
         text += (
-            f" Of {plural(audit.rows, audit.unit)} seen, {percent(audit.flag_rate)} were flagged as unreliable and the "
-            f"mean weight was {number(audit.mean_weight)}."
+            f" Of {seen}, {percent(audit.flag_rate)} were flagged as unreliable; the mean weight was "
+            f"{number(audit.mean_weight)}."
         )
     return text
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +23,17 @@ from turnwise.report.text import number, visible
 
 Values = Sequence[float | None] | npt.NDArray[np.float64]
 
+Size = Literal["wide", "half", "third"]
+"""How much of the text width a chart takes."""
+
 POINT_CAP = 400
 """Most points that a drawn series has; longer ones keep the lowest and highest point of each stretch."""
 
 _LARGEST = 1e150  # beyond it, differences of values overflow; such a value is drawn as a gap
 _MARKER_CAP = 40  # series of up to this many points show each point, with its value on hover
-_CHARACTER = 6.4  # mean width of a character of 12 px text
+_CHARACTER = 6.6  # mean width of a character of 12 px text
+_PIXELS: dict[Size, tuple[int, int]] = {"wide": (960, 320), "half": (440, 290), "third": (300, 250)}
+_TICKS: dict[Size, int] = {"wide": 10, "half": 5, "third": 3}
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,8 @@ class Series:
         x: Positions, ascending.
         y: Values; None, NaN and infinities are gaps.
         style: Class that gives the colour, `s0` to `s5` or `g0` to `g7`.
-        kind: `line`, `faint` (the raw data behind a smoothed line) or `dashed` (a reference).
+        kind: `line`, `faint` (the raw data behind a smoothed line), `dashed` (a reference) or `dotted` (a second
+            measurement of the same thing).
     """
 
     name: str
@@ -108,7 +116,7 @@ def line_chart(
     description: str,
     x_label: str,
     y_label: str,
-    wide: bool = True,
+    size: Size = "wide",
     from_zero: bool = False,
     as_percent: bool = False,
     integer_x: bool = True,
@@ -122,7 +130,7 @@ def line_chart(
         description: The same in a sentence with figures, for readers who cannot see it.
         x_label: Name and unit of the horizontal axis.
         y_label: Name and unit of the vertical axis.
-        wide: Full text width, or half of it.
+        size: How much of the text width it takes.
         from_zero: Whether the vertical axis starts at 0 (where all values are at least 0).
         as_percent: Whether values are shares, labelled as per cent.
         integer_x: Whether the horizontal ticks are whole numbers.
@@ -134,20 +142,20 @@ def line_chart(
     points = [(x[np.isfinite(x) & np.isfinite(y)], y[np.isfinite(x) & np.isfinite(y)]) for _, x, y in drawn]
     xs, ys = (np.concatenate([pair[side] for pair in points] or [np.empty(0)]) for side in (0, 1))
     legend = [(one.name, one.style, one.kind) for one in series if one.name]
-    frame = _Frame.of(legend, wide)
+    frame = _Frame.of(title, legend, size)
     if not ys.size:
-        return frame.svg(key, title, description, [_no_data(frame)])
+        return frame.svg(key, description, [_no_data(frame)])
     x_low, x_high = _widen(float(xs.min()), float(xs.max()), 0.0)
     y_low, y_high = _widen(float(ys.min()), float(ys.max()), 0.05)
     if from_zero and ys.min() >= 0:
         y_low = 0.0
-    frame = frame.scaled(x_low, x_high, y_low, y_high)
+    frame = frame.scaled(x_low, x_high, y_low, y_high, as_percent=as_percent)
     parts = list(_axes(frame, x_label, y_label, as_percent=as_percent))
-    for at, label in _labelled(ticks(x_low, x_high, 8 if wide else 5, integer=integer_x)):
+    for at, label in _labelled(ticks(x_low, x_high, _TICKS[size], integer=integer_x)):
         parts.append(_text(frame.x(at), frame.bottom + 16, label, "tick middle"))
     for one, x, y in drawn:
         parts.extend(_line(frame, one, x, y, as_percent=as_percent))
-    return frame.svg(key, title, description, parts)
+    return frame.svg(key, description, parts)
 
 
 def histogram(
@@ -159,7 +167,7 @@ def histogram(
     description: str,
     x_label: str,
     y_label: str,
-    wide: bool = True,
+    size: Size = "wide",
     as_percent: bool = False,
 ) -> Markup:
     """Bars over bins.
@@ -172,15 +180,15 @@ def histogram(
         description: The same in a sentence.
         x_label: Name and unit of the horizontal axis.
         y_label: Name and unit of the vertical axis.
-        wide: Full text width, or half of it.
+        size: How much of the text width it takes.
         as_percent: Whether values are shares.
     """
-    names = [f"{low:.4g} to {high:.4g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
-    frame, parts = _bars(names, series, x_label, y_label, wide=wide, as_percent=as_percent, gap=0.06)
-    scale = frame.scaled(edges[0], edges[-1], 0.0, 1.0)
-    for at, label in _labelled(ticks(edges[0], edges[-1], 10 if wide else 5)):
+    names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
+    frame, parts = _bars(title, names, series, x_label, y_label, size=size, as_percent=as_percent, gap=0.06)
+    scale = replace(frame, x_low=edges[0], x_high=edges[-1])
+    for at, label in _labelled(ticks(edges[0], edges[-1], _TICKS[size])):
         parts.append(_text(scale.x(at), frame.bottom + 16, label, "tick middle"))
-    return frame.svg(key, title, description, parts)
+    return frame.svg(key, description, parts)
 
 
 def grouped_bars(
@@ -192,23 +200,24 @@ def grouped_bars(
     description: str,
     x_label: str,
     y_label: str,
-    wide: bool = True,
+    size: Size = "wide",
     as_percent: bool = False,
 ) -> Markup:
     """Bars side by side per category, from zero; a missing value leaves its place empty. Arguments as `histogram`."""
-    frame, parts = _bars(categories, series, x_label, y_label, wide=wide, as_percent=as_percent, gap=0.24)
+    frame, parts = _bars(title, categories, series, x_label, y_label, size=size, as_percent=as_percent, gap=0.24)
     width = (frame.right - frame.left) / max(1, len(categories))
     room = max(3, int(width / _CHARACTER))
     for position, category in enumerate(categories):
         shown = category if len(category) <= room else category[: room - 1] + "…"
         parts.append(_text(frame.left + (position + 0.5) * width, frame.bottom + 16, shown, "tick middle"))
-    return frame.svg(key, title, description, parts)
+    return frame.svg(key, description, parts)
 
 
 @dataclass(frozen=True)
 class _Frame:
     """Where the plot lies in the picture (pixels) and what range of values it spans."""
 
+    title: str
     width: int
     height: int
     left: float
@@ -222,26 +231,28 @@ class _Frame:
     y_high: float = 1.0
 
     @classmethod
-    def of(cls, legend: Sequence[tuple[str, str, str]], wide: bool) -> _Frame:
-        width, height = (760, 300) if wide else (420, 280)
+    def of(cls, title: str, legend: Sequence[tuple[str, str, str]], size: Size) -> _Frame:
+        """A picture with its title and, where there are several series, its legend, in as many rows as it needs."""
+        width, height = _PIXELS[size]
         placed: list[tuple[float, float, str, str, str]] = []
-        x, y = 62.0, 14.0
+        x, y = 2.0, 38.0
         for name, style, kind in legend if len(legend) > 1 else ():
             shown = visible(name)
             shown = shown if len(shown) <= 34 else shown[:33] + "…"
-            needed = 40 + _CHARACTER * len(shown)
-            if x > 62 and x + needed > width:
-                x, y = 62.0, y + 18
+            needed = 44 + _CHARACTER * len(shown)
+            if x > 2 and x + needed > width:
+                x, y = 2.0, y + 18
             placed.append((x, y, shown, style, kind))
             x += needed
-        top = y + 16 if placed else 14.0
-        return cls(width, height + int(top) - 14, 62, width - 14, top, height + int(top) - 14 - 46, tuple(placed))
+        top = y + 16 if placed else 34.0
+        height += int(top) - 34
+        return cls(title, width, height, 62, width - 14, top, height - 46, tuple(placed))
 
-    def scaled(self, x_low: float, x_high: float, y_low: float, y_high: float) -> _Frame:
-        return _Frame(
-            *(self.width, self.height, self.left, self.right, self.top, self.bottom, self.legend),
-            *(x_low, x_high, y_low, y_high),
-        )
+    def scaled(self, x_low: float, x_high: float, y_low: float, y_high: float, *, as_percent: bool = False) -> _Frame:
+        """The same picture with ranges, and with room for the labels of the vertical axis."""
+        labels = tick_labels(ticks(y_low, y_high), as_percent=as_percent)
+        left = 34 + _CHARACTER * max(map(len, labels), default=0)
+        return replace(self, left=left, x_low=x_low, x_high=x_high, y_low=y_low, y_high=y_high)
 
     def x(self, value: float) -> float:
         return self.left + (value - self.x_low) / (self.x_high - self.x_low) * (self.right - self.left)
@@ -249,10 +260,10 @@ class _Frame:
     def y(self, value: float) -> float:
         return self.bottom - (value - self.y_low) / (self.y_high - self.y_low) * (self.bottom - self.top)
 
-    def svg(self, key: str, title: str, description: str, parts: Sequence[Markup]) -> Markup:
+    def svg(self, key: str, description: str, parts: Sequence[Markup]) -> Markup:
         key = re.sub(r"[^A-Za-z0-9_-]", "-", key)
         legend = [
-            Markup('<g class="legend {0} {1}"><path class="line" d="M{2:.1f},{3:.1f}h18"/>{4}</g>').format(
+            Markup('<g class="legend {0} k-{1}"><path class="line" d="M{2:.1f},{3:.1f}h18"/>{4}</g>').format(
                 style, kind, x, y - 4, _text(x + 24, y, name, "key")
             )
             for x, y, name, style, kind in self.legend
@@ -265,9 +276,9 @@ class _Frame:
             key=key,
             width=self.width,
             height=self.height,
-            title=visible(title),
+            title=visible(self.title),
             description=visible(description),
-            body=Markup("").join([*legend, *parts]),
+            body=Markup("").join([_text(2, 15, self.title, "chart-title"), *legend, *parts]),
         )
 
 
@@ -317,16 +328,16 @@ def _line(
     finite = np.isfinite(x) & np.isfinite(y)
     steps: list[str] = []
     lonely: list[int] = []
-    for index in np.flatnonzero(finite):
+    for index in np.flatnonzero(finite).tolist():
         joined = index > 0 and finite[index - 1]
         steps.append(f"{'L' if joined else 'M'}{frame.x(x[index]):.1f},{frame.y(y[index]):.1f}")
         if not joined and not (index + 1 < finite.size and finite[index + 1]):
-            lonely.append(int(index))
-    yield Markup('<g class="series {} {}">').format(one.style, one.kind)
+            lonely.append(index)
+    yield Markup('<g class="series {} k-{}">').format(one.style, one.kind)
     if len(steps) > len(lonely):
         yield Markup('<path class="line" d="{}"/>').format("".join(steps))
-    everywhere = one.kind == "line" and x.size <= _MARKER_CAP
-    for index in np.flatnonzero(finite) if everywhere else lonely:
+    everywhere = one.kind in ("line", "dotted") and x.size <= _MARKER_CAP
+    for index in np.flatnonzero(finite).tolist() if everywhere else lonely:
         value = f"{100 * y[index]:.4g} %" if as_percent else number(float(y[index]))
         yield Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3"><title>{}</title></circle>').format(
             frame.x(x[index]), frame.y(y[index]), visible(f"{one.name}, {x[index]:g}: {value}")
@@ -335,28 +346,29 @@ def _line(
 
 
 def _bars(
+    title: str,
     names: Sequence[str],
     series: Sequence[tuple[str, str, Values]],
     x_label: str,
     y_label: str,
     *,
-    wide: bool,
+    size: Size,
     as_percent: bool,
     gap: float,
 ) -> tuple[_Frame, list[Markup]]:
     """Axes and bars; the bars of one place share `1 - gap` of its width."""
     columns = [(name, style, _array(values)) for name, style, values in series]
-    frame = _Frame.of([(name, style, "bar") for name, style, _ in columns], wide)
+    frame = _Frame.of(title, [(name, style, "bar") for name, style, _ in columns], size)
     finite = np.concatenate([values[np.isfinite(values)] for _, _, values in columns] or [np.empty(0)])
     if not finite.size or not len(names):
         return frame, [_no_data(frame)]
     low, high = min(0.0, float(finite.min())), max(0.0, float(finite.max()))
     _, high = _widen(low, high, 0.05) if high > low else (0.0, 1.0)
-    frame = frame.scaled(0.0, float(len(names)), low, high)
+    frame = frame.scaled(0.0, float(len(names)), low, high, as_percent=as_percent)
     parts = list(_axes(frame, x_label, y_label, as_percent=as_percent))
     share = (1 - gap) / len(columns)
     for position, (name, style, values) in enumerate(columns):
-        parts.append(Markup('<g class="series {} bar">').format(style))
+        parts.append(Markup('<g class="series {} k-bar">').format(style))
         for place, value in enumerate(values):
             if not np.isfinite(value):
                 continue

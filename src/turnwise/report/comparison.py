@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from turnwise.report.charts import Series, grouped_bars, line_chart
+from turnwise.report.loss import loss_series
 from turnwise.report.page import Figure, RunFiles, Section, Table
-from turnwise.report.sections import loss_series
 from turnwise.report.text import MISSING, as_number, duration, interval, number, percent
 
 Evaluations = Mapping[str, Mapping[str, Any]]
@@ -18,7 +18,7 @@ _TURNS_CAP = 40
 
 def comparison_section(files: RunFiles, runs: Mapping[str, RunFiles]) -> Section:
     """Base and trained systems side by side."""
-    section = Section("comparison", "Comparison")
+    section = Section("comparison", "Comparison", tables_first=True)
     evaluations = files.evaluations
     if not evaluations and not runs:
         section.missing = "The summary compares nothing."
@@ -26,7 +26,7 @@ def comparison_section(files: RunFiles, runs: Mapping[str, RunFiles]) -> Section
     if evaluations:
         section.text.append(
             _sentence(evaluations)
-            + " Each system was trained once: differences within the spread of seeds are not evidence."
+            + " There is one training run per method: a difference within the spread of seeds is not evidence."
         )
         section.tables.append(evaluation_table(evaluations))
         section.figures += turn_figures(evaluations)
@@ -51,8 +51,9 @@ def comparison_section(files: RunFiles, runs: Mapping[str, RunFiles]) -> Section
         )
         curves = []
         note = ""
-        for place, (name, run) in enumerate(runs.items()):
-            series, smoothed = loss_series(run.metrics, name, f"s{(place + 1) % 6}", f"s{(place + 1) % 6}")
+        styles = _styles([*evaluations, *runs])
+        for name, run in runs.items():
+            series, smoothed = loss_series(run.metrics, name, styles[name], styles[name])
             curves += series
             note = note or smoothed
         if curves:
@@ -96,7 +97,7 @@ def evaluation_table(evaluations: Evaluations) -> Table:
         rows.append(
             [
                 name,
-                " ".join(filter(None, [number(_real(one.get("loss"))), interval(one.get("loss_interval"))])),
+                " ".join(filter(None, [number(as_number(one.get("loss"))), interval(one.get("loss_interval"))])),
                 number(_total(one, "tokens")),
                 " ".join(filter(None, [percent(one.get("accuracy")), _percent_interval(one.get("accuracy_interval"))])),
                 number(_total(one, "answers")),
@@ -113,7 +114,7 @@ def evaluation_table(evaluations: Evaluations) -> Table:
 def turn_figures(evaluations: Evaluations) -> list[Figure]:
     """Charts of loss and of accuracy by turn index, where they were measured."""
     figures = []
-    styles = {name: f"s{place % 6}" for place, name in enumerate(evaluations)}
+    styles = _styles(evaluations)
     losses = {name: _by_turn(one, "loss") for name, one in evaluations.items()}
     if any(losses.values()):
         caption = "Held-out loss by turn index (assistant replies from 0), not weighted. " + _counts(
@@ -126,37 +127,58 @@ def turn_figures(evaluations: Evaluations) -> list[Figure]:
             description=caption,
             x_label="turn index",
             y_label="loss (nats per token)",
-            wide=False,
+            size="half",
         )
-        figures.append(Figure(chart, caption, wide=False))
+        figures.append(Figure(chart, caption, "half"))
     accuracies = {name: y for name, one in evaluations.items() if (y := _by_turn(one, "accuracy"))}
     if accuracies:
         turns = max(map(len, accuracies.values()))
         caption = "Accuracy of the answers by turn index. " + _counts(evaluations, "answers")
-        words = {
-            "key": "accuracy-by-turn",
-            "title": "Accuracy by turn index",
-            "description": caption,
-            "x_label": "turn index",
-            "y_label": "accuracy",
-        }
         if turns <= _BARS_CAP and len(accuracies) <= _BARS_CAP:
-            bars = [(name, styles[name], y + [None] * (turns - len(y))) for name, y in accuracies.items()]
-            chart = grouped_bars([str(turn) for turn in range(turns)], bars, wide=False, as_percent=True, **words)
+            bars = [(name, styles[name], [*y, *[None] * (turns - len(y))]) for name, y in accuracies.items()]
+            chart = grouped_bars(
+                [str(turn) for turn in range(turns)],
+                bars,
+                key="accuracy-by-turn",
+                title="Accuracy by turn index",
+                description=caption,
+                x_label="turn index",
+                y_label="accuracy",
+                size="half",
+                as_percent=True,
+            )
         else:
-            lines = [Series(name, list(range(len(y))), y, styles[name]) for name, y in accuracies.items()]
-            chart = line_chart(lines, wide=False, as_percent=True, from_zero=True, **words)
-        figures.append(Figure(chart, caption, wide=False))
+            chart = line_chart(
+                [Series(name, list(range(len(y))), y, styles[name]) for name, y in accuracies.items()],
+                key="accuracy-by-turn",
+                title="Accuracy by turn index",
+                description=caption,
+                x_label="turn index",
+                y_label="accuracy",
+                size="half",
+                from_zero=True,
+                as_percent=True,
+            )
+        figures.append(Figure(chart, caption, "half"))
     return figures
+
+
+def _styles(names: Iterable[str]) -> dict[str, str]:
+    """One colour per system, the same in every chart."""
+    return {name: f"s{place % 6}" for place, name in enumerate(dict.fromkeys(names))}
 
 
 def _sentence(evaluations: Evaluations) -> str:
     """The figures of every system in words, in the order of the summary."""
-    losses = [f"{name} {number(_real(one.get('loss')))}" for name, one in evaluations.items() if _real(one.get("loss"))]
+    losses = [
+        f"{name} {number(as_number(one.get('loss')))}"
+        for name, one in evaluations.items()
+        if as_number(one.get("loss")) is not None
+    ]
     accuracies = [
         f"{name} {percent(one.get('accuracy'))}"
         for name, one in evaluations.items()
-        if _real(one.get("accuracy")) is not None
+        if as_number(one.get("accuracy")) is not None
     ]
     parts = []
     if losses:
@@ -197,7 +219,3 @@ def _percent_interval(bounds: Any) -> str:
 def _training_loss(run: RunFiles) -> float | None:
     given = as_number(run.summary.get("train_loss"))
     return run.metrics.last("loss") if given is None else given
-
-
-def _real(value: Any) -> float | None:
-    return as_number(value)

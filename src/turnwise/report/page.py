@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from turnwise.errors import DataError
 from turnwise.report.audit import Audit, Labels, audit_ledger, no_labels, read_labels
+from turnwise.report.charts import Size
 from turnwise.report.dialogues import DialogueView, least_reliable
 from turnwise.report.metrics import Metrics, read_metrics
 from turnwise.run import MANIFEST_NAME, read_manifest
@@ -19,11 +20,11 @@ from turnwise.run import MANIFEST_NAME, read_manifest
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart and the sentence under it; `wide` takes the whole text width."""
+    """A chart, the sentence under it, and how much of the text width it takes."""
 
     svg: Markup
     caption: str
-    wide: bool = True
+    size: Size = "wide"
 
 
 @dataclass(frozen=True)
@@ -43,20 +44,24 @@ class Section:
     Attributes:
         id: Its anchor.
         title: Its heading.
+        run: The run that it is about, where the page shows several.
         missing: Why it is empty; the rest is then not shown.
         text: Paragraphs.
         figures: Charts.
         tables: Tables, under the charts.
+        tables_first: Puts the tables above the charts.
         blocks: Preformatted text with a caption (configuration).
         dialogues: Dialogues with text.
     """
 
     id: str
     title: str
+    run: str = ""
     missing: str | None = None
     text: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    tables_first: bool = False
     blocks: list[tuple[str, str]] = field(default_factory=list)
     dialogues: list[DialogueView] = field(default_factory=list)
 
@@ -84,14 +89,16 @@ class RunFiles:
     def evaluations(self) -> dict[str, dict[str, Any]]:
         """`summary["eval"]`: per name (`base`, `final`, ...) its figures."""
         given = self.summary.get("eval")
-        return {str(name): one for name, one in given.items() if isinstance(one, dict)} if _is_dict(given) else {}
+        if not isinstance(given, dict):
+            return {}
+        return {str(name): one for name, one in given.items() if isinstance(one, dict)}
 
     @property
     def runs(self) -> dict[str, Path]:
         """`summary["runs"]`: folders of runs that this one compares. A folder outside this one is left out."""
         given = self.summary.get("runs")
         found: dict[str, Path] = {}
-        for name, folder in given.items() if _is_dict(given) else ():
+        for name, folder in given.items() if isinstance(given, dict) else ():
             inside = (self.path / str(folder)).resolve()
             if inside.is_relative_to(self.path.resolve()) and inside != self.path.resolve():
                 found[str(name)] = inside
@@ -162,7 +169,3 @@ def _read_summary(files: RunFiles) -> None:
         files.summary = summary
     else:
         files.problems["summary.json"] = f"expected an object, found {type(summary).__name__}"
-
-
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)

@@ -25,7 +25,7 @@ _INVISIBLE = re.compile(
 def visible(text: str) -> str:
     """Replace characters that hide, reorder or break text by their code point, for example `[U+202E]`.
 
-    `\\r\\n` counts as one line feed. Markup (already escaped by us) passes through.
+    A carriage return before a line feed is dropped. Markup (already escaped by us) passes through.
     """
     if isinstance(text, Markup):
         return text
@@ -55,12 +55,14 @@ def number(value: Any, unit: str = "") -> str:
         return MISSING
     if isinstance(value, int):
         text = f"{value:,}"
-    elif plain and not 1e-4 <= abs(plain) < 1e9:
+    elif not plain:
+        text = "0"
+    elif not 1e-4 <= abs(plain) < 1e9:
         text = f"{plain:.3e}"
     elif abs(plain) >= 1000:
         text = f"{float(f'{plain:.4g}'):,.0f}"
     else:
-        text = f"{plain:.4g}"
+        text = f"{plain:#.4g}".rstrip(".")
     return f"{text.replace('-', '−', 1) if plain < 0 else text}{' ' + unit if unit else ''}"
 
 

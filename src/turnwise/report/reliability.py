@@ -1,87 +1,20 @@
-"""The sections about training: loss, weights, turn groups, planted noise, the least reliable dialogues."""
+"""The sections made from the reliability ledger: weights, turn groups, planted noise, dialogues with text."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from turnwise.report.audit import BINS, Audit
 from turnwise.report.charts import Series, histogram, line_chart
-from turnwise.report.metrics import Metrics, moving_average
+from turnwise.report.loss import rates_over_time
 from turnwise.report.page import Figure, RunFiles, Section, Table
 from turnwise.report.text import MISSING, as_number, number, percent, plural
 
 GROUP_CAP = 8
 """Most turn groups drawn; the others are in the table."""
-
-_SMOOTH_FROM = 60  # log events from which a moving average is drawn over the raw curve
-
-
-def loss_section(files: RunFiles) -> Section:
-    """Training loss, evaluation loss and what else the trainer logged of each step."""
-    section = Section("loss", "Loss while training")
-    metrics = files.metrics
-    if not metrics.events:
-        section.missing = files.why("metrics.jsonl") if not metrics.skipped else "metrics.jsonl holds no log event."
-        return section
-    series, note = loss_series(metrics)
-    first, last = _ends(metrics, "loss")
-    sentence = f"Training loss: {number(first)} at the first log event, {number(last)} at the last (nats per token)."
-    held_first, held_last = _ends(metrics, "eval_loss")
-    if held_last is not None:
-        sentence += f" Evaluation loss, never weighted: {number(held_first)} at first, {number(held_last)} at last."
-    section.figures.append(
-        Figure(
-            line_chart(
-                series,
-                key="loss",
-                title="Loss by optimizer step",
-                description=sentence,
-                x_label="optimizer step",
-                y_label="loss (nats per token)",
-            ),
-            f"{sentence} {note}".strip(),
-        )
-    )
-    for name, label, caption in (
-        ("grad_norm", "gradient norm", "Gradient norm before clipping, as the trainer logged it."),
-        ("learning_rate", "learning rate", "Learning rate, as the trainer logged it."),
-        ("entropy", "entropy (nats)", "Mean entropy of the predicted tokens."),
-        ("mean_token_accuracy", "token accuracy", "Share of supervised tokens that were predicted first."),
-    ):
-        figure = _small(metrics, name, label, caption)
-        if figure is not None:
-            section.figures.append(figure)
-    if metrics.skipped:
-        section.text.append(
-            f"{plural(metrics.skipped, 'line')} of metrics.jsonl could not be read (a killed run may leave a torn last "
-            "line) and are not shown."
-        )
-    return section
-
-
-def loss_series(
-    metrics: Metrics, name: str = "", style: str = "s0", held_style: str = "s1"
-) -> tuple[list[Series], str]:
-    """The curves of training and evaluation loss, and a note on smoothing (empty where none was done)."""
-    x, y = metrics.get("loss")
-    label = f"{name} training".strip()
-    note = ""
-    series = []
-    if y.size >= _SMOOTH_FROM:
-        width = max(5, y.size // 30)
-        series += [
-            Series("", x, y, style, "faint"),
-            Series(f"{label} (moving average)", x, moving_average(y, width), style),
-        ]
-        note = f"The strong line averages {width | 1} log events; the faint line is what was logged."
-    elif y.size:
-        series.append(Series(label, x, y, style))
-    held_x, held_y = metrics.get("eval_loss")
-    if held_y.size:
-        series.append(Series(f"{name} evaluation".strip(), held_x, held_y, held_style, "line"))
-    return series, note
 
 
 def weights_section(files: RunFiles) -> Section:
@@ -95,8 +28,8 @@ def weights_section(files: RunFiles) -> Section:
     full = float(audit.kind_full.sum())
     unit = plural(audit.rows, audit.unit) + (f" over {audit.epochs} epochs" if audit.epochs > 1 else "")
     section.text.append(
-        f"The ledger holds {unit}, of {plural(audit.dialogues.num_rows, 'dialogue')}. {percent(full / audit.rows)} kept "
-        f"the full weight of 1, {percent(audit.flag_rate)} were flagged (loss above the threshold of their turn "
+        f"The ledger holds {unit}, of {plural(audit.dialogues.num_rows, 'dialogue')}. {percent(full / audit.rows)} "
+        f"kept the full weight of 1, {percent(audit.flag_rate)} were flagged (loss above the threshold of their turn "
         f"group), the mean weight was {number(audit.mean_weight)}."
     )
     if audit.non_finite:
@@ -113,7 +46,7 @@ def weights_section(files: RunFiles) -> Section:
                     edges,
                     bars,
                     key="weights",
-                    title=f"Weights under 1, as shares of all {audit.unit}s",
+                    title="Weights under 1",
                     description=f"{percent(1 - full / audit.rows)} of all {audit.unit}s had a weight under 1.",
                     x_label="weight",
                     y_label=f"share of {audit.unit}s",
@@ -135,7 +68,7 @@ def weights_section(files: RunFiles) -> Section:
             rows,
         )
     )
-    section.figures += _rates_over_time(files.metrics)
+    section.figures += rates_over_time(files.metrics)
     return section
 
 
@@ -181,10 +114,10 @@ def groups_section(files: RunFiles) -> Section:
                     description="Mean loss threshold of each turn group over the optimizer steps.",
                     x_label="optimizer step",
                     y_label="threshold (nats per token)",
-                    wide=False,
+                    size="half",
                 ),
                 "A loss above the threshold of its group is unreliable.",
-                wide=False,
+                size="half",
             )
         )
     section.figures.append(
@@ -196,13 +129,13 @@ def groups_section(files: RunFiles) -> Section:
                 description="Share of each turn group that was flagged, over the optimizer steps.",
                 x_label="optimizer step",
                 y_label=f"flagged share of {audit.unit}s",
-                wide=False,
+                size="half",
                 from_zero=True,
                 as_percent=True,
             ),
             "Share above the threshold."
             + (" The dashed line is the share expected of normal losses that do not change." if nominal else ""),
-            wide=False,
+            size="half",
         )
     )
     if not thresholds:
@@ -231,17 +164,12 @@ def noise_section(files: RunFiles, outer: RunFiles | None = None) -> Section:
     base = noisy / known
     sentence = (
         f"{percent(base)} of the {audit.unit}s with a known label are planted noise. Of those that were flagged, "
-        f"{percent(hits / flagged) if flagged else MISSING} are noise; of the noise, {percent(hits / noisy)} was flagged."
+        f"{percent(hits / flagged) if flagged else MISSING} are noise; of the noise, {percent(hits / noisy)} was "
+        "flagged."
     )
-    summaries = [files.summary] + ([outer.summary] if outer else [])
-    auroc = next((s["auroc_noise"] for s in summaries if as_number(s.get("auroc_noise")) is not None), None)
-    precision = next(
-        (s["precision_at_flagged"] for s in summaries if as_number(s.get("precision_at_flagged")) is not None), None
-    )
+    auroc, precision = noise_auroc(files, outer), _given("precision_at_flagged", files, outer)
     if auroc is not None:
-        sentence += (
-            f" The area under the ROC curve of the weights against noise is {number(float(auroc))} (chance: 0.5)."
-        )
+        sentence += f" The area under the ROC curve (weight against noise) is {number(auroc)} (chance: 0.5)."
     else:
         sentence += " The run's summary gives no AUROC."
     if precision is not None:
@@ -302,6 +230,11 @@ def dialogues_section(files: RunFiles) -> Section:
     return section
 
 
+def noise_auroc(files: RunFiles, outer: RunFiles | None = None) -> float | None:
+    """Area under the ROC curve of weight against noise, from the run's summary or else the outer run's."""
+    return _given("auroc_noise", files, outer)
+
+
 def known_labels(audit: Audit) -> list[tuple[str, str, slice]]:
     """Clean, noisy and unlabelled rows as name, style and place in arrays over kinds; all rows as one without noise."""
     places = [
@@ -318,9 +251,8 @@ def _weight_row(name: str, audit: Audit, where: slice) -> list[str]:
     rows, flagged, full, weight = (
         float(sums[where].sum()) for sums in (audit.kind_rows, audit.kind_flagged, audit.kind_full, audit.kind_weight)
     )
-    return [name, number(int(rows)), *(percent(part / rows) if rows else MISSING for part in (full, flagged))] + [
-        number(weight / rows if rows else None)
-    ]
+    shares = [percent(part / rows) if rows else MISSING for part in (full, flagged)]
+    return [name, number(int(rows)), *shares, number(weight / rows if rows else None)]
 
 
 def _group_table(audit: Audit) -> Table:
@@ -337,68 +269,7 @@ def _group_table(audit: Audit) -> Table:
     )
 
 
-def _rates_over_time(metrics: Metrics) -> list[Figure]:
-    found = []
-    for names, title, caption in (
-        (
-            (("resure/flag_rate", "flag rate", "s1"),),
-            "Flag rate",
-            "Share of each logged step's batch that was flagged.",
-        ),
-        (
-            (("resure/mean_weight", "mean weight", "s0"), ("resure/effective_share", "effective sample share", "s2"), ("resure/ramp", "ramp", "s5")),
-            "Mean weight and effective sample share",
-            "How much of the supervision is left after weighting; the ramp is how far weighting was switched on.",
-        ),
-    ):  # fmt: skip
-        series = []
-        for name, label, style in names:
-            x, y = metrics.get(name)
-            if not np.isfinite(y).any():
-                continue
-            if y.size >= _SMOOTH_FROM and name != "resure/ramp":
-                series.append(Series("", x, y, style, "faint"))
-                y = moving_average(y, max(5, y.size // 30))
-            series.append(Series(label, x, y, style, "dashed" if name == "resure/ramp" else "line"))
-        if series:
-            chart = line_chart(
-                series,
-                key=names[0][0],
-                title=f"{title} by optimizer step",
-                description=caption,
-                x_label="optimizer step",
-                y_label="share" if len(names) > 1 else "flagged share",
-                wide=False,
-                from_zero=True,
-                as_percent=True,
-            )
-            found.append(Figure(chart, caption, wide=False))
-    return found
-
-
-def _small(metrics: Metrics, name: str, label: str, caption: str) -> Figure | None:
-    x, y = metrics.get(name)
-    if not np.isfinite(y).any():
-        return None
-    chart = line_chart(
-        [Series(label, x, y, "s4")],
-        key=name,
-        title=f"{label.capitalize()} by optimizer step",
-        description=caption,
-        x_label="optimizer step",
-        y_label=label,
-        wide=False,
-    )
-    return Figure(chart, caption, wide=False)
-
-
-def _ends(metrics: Metrics, name: str) -> tuple[float | None, float | None]:
-    values = metrics.get(name)[1]
-    finite = values[np.isfinite(values)]
-    return (float(finite[0]), float(finite[-1])) if finite.size else (None, None)
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _ratio(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Part by whole, NaN where the whole is 0."""
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
@@ -413,3 +284,8 @@ def _nominal(files: RunFiles) -> float | None:
     resure = files.config.get("resure")
     alpha = as_number(resure.get("alpha")) if isinstance(resure, dict) else None
     return None if alpha is None else 0.5 * math.erfc(alpha / math.sqrt(2))
+
+
+def _given(name: str, files: RunFiles, outer: RunFiles | None) -> float | None:
+    values = (as_number(one.summary.get(name)) for one in (files, outer) if one is not None)
+    return next((value for value in values if value is not None), None)
