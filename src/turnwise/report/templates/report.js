@@ -4,7 +4,7 @@
   const form = document.getElementById("filter");
   if (!form) return;
   const byId = (id) => document.getElementById(id);
-  const list = byId("dialogues");
+  const list = byId("dialogue-list");
   const items = [...list.children].map((element) => ({ element, text: element.textContent.toLowerCase() }));
   const number = (element, name) => (element.dataset[name] === "" ? -Infinity : Number(element.dataset[name]));
   const update = () => {
