@@ -86,31 +86,55 @@ def full_run(folder: Callable[[str], Folder]) -> Folder:
                 noisy = name == "bad" and turn == 1
                 rows.append(
                     {
-                        "dialogue_id": name, "turn": turn, "group": turn, "epoch": epoch, "step": 3 * epoch + place + 1,
-                        "loss": 4.0 if noisy else 1.0, "threshold": 2.0, "weight": 0.25 if noisy else 1.0,
+                        "dialogue_id": name,
+                        "turn": turn,
+                        "group": turn,
+                        "epoch": epoch,
+                        "step": 3 * epoch + place + 1,
+                        "loss": 4.0 if noisy else 1.0,
+                        "threshold": 2.0,
+                        "weight": 0.25 if noisy else 1.0,
                         "flagged": noisy,
                     }
-                )  # fmt: skip
+                )
     return (
         folder("full")
         .manifest(
-            config={"model": "tiny", "method": "resure", "resure": {"alpha": 1.0}, "trainer": {"hub_token": "hf_s3cret"}},
+            config={
+                "model": "tiny",
+                "method": "resure",
+                "resure": {"alpha": 1.0},
+                "trainer": {"hub_token": "hf_s3cret"},
+            },
             seeds={"training": 7},
             inputs=[{"path": "chats.json", "sha256": "ab12" * 16, "records": 5}],
             outputs=[{"path": "model", "records_in": 5, "records_out": 3, "dropped": {"no assistant turn": 2}}],
         )
         .metrics(
-            *({"step": step, "loss": 3 - 0.25 * step, "grad_norm": 1.0, "resure/flag_rate": 0.2} for step in range(1, 7)),
+            *(
+                {"step": step, "loss": 3 - 0.25 * step, "grad_norm": 1.0, "resure/flag_rate": 0.2}
+                for step in range(1, 7)
+            ),
             {"step": 6, "eval_loss": 1.75},
         )
         .summary(
-            method="resure", model="tiny", wall_seconds=184.2, train_loss=1.5, auroc_noise=0.875,
-            precision_at_flagged=0.5, counts={"train": {"dialogues": 3}},
+            method="resure",
+            model="tiny",
+            wall_seconds=184.2,
+            train_loss=1.5,
+            auroc_noise=0.875,
+            precision_at_flagged=0.5,
+            counts={"train": {"dialogues": 3}},
             eval={
                 "base": {"loss": 2.5, "loss_by_turn": [2.25, 2.75], "tokens_by_turn": [100, 80]},
                 "final": {
-                    "loss": 1.5, "loss_by_turn": [1.25, 1.75], "tokens_by_turn": [100, 80], "accuracy": 0.5,
-                    "accuracy_by_turn": [0.75, 0.25], "answers_by_turn": [8, 8], "loss_interval": [1.25, 1.8],
+                    "loss": 1.5,
+                    "loss_by_turn": [1.25, 1.75],
+                    "tokens_by_turn": [100, 80],
+                    "accuracy": 0.5,
+                    "accuracy_by_turn": [0.75, 0.25],
+                    "answers_by_turn": [8, 8],
+                    "loss_interval": [1.25, 1.8],
                 },
             },
         )
@@ -119,10 +143,12 @@ def full_run(folder: Callable[[str], Folder]) -> Folder:
             [
                 {"id": "good", "noise": '{"kind": "clean"}', "record": record("good", "hi", "hello", "bye", "goodbye")},
                 {
-                    "id": "bad", "source": "sgd", "noise": '{"kind": "swapped_reply", "turns": [1]}',
+                    "id": "bad",
+                    "source": "sgd",
+                    "noise": '{"kind": "swapped_reply", "turns": [1]}',
                     "record": record("bad", "when?", "at noon", "where?", "a purple elephant"),
                 },
                 {"id": "plain", "noise": '{"kind": "clean"}', "record": record("plain", "a", "b", "c", "d")},
             ]
         )
-    )  # fmt: skip
+    )

@@ -17,11 +17,24 @@ from turnwise.report.text import as_number, duration, interval, number, percent,
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (1.6, "1.600"), (0.93456, "0.9346"), (1234.5, "1,234"), (123456.0, "123,500"), (1e-5, "1.000e-05"), (0.0, "0"),
-        (-0.5, "−0.5000"), (1234567, "1,234,567"), (999.96, "1000"), (2e9, "2.000e+09"),
-        (None, "–"), (math.nan, "–"), (math.inf, "–"), (True, "–"), ("7", "–"), (10**400, "–"),
+        (1.6, "1.600"),
+        (0.93456, "0.9346"),
+        (1234.5, "1,234"),
+        (123456.0, "123,500"),
+        (1e-5, "1.000e-05"),
+        (0.0, "0"),
+        (-0.5, "−0.5000"),
+        (1234567, "1,234,567"),
+        (999.96, "1000"),
+        (2e9, "2.000e+09"),
+        (None, "–"),
+        (math.nan, "–"),
+        (math.inf, "–"),
+        (True, "–"),
+        ("7", "–"),
+        (10**400, "–"),
     ],
-)  # fmt: skip
+)
 def test_numbers_have_four_significant_digits_and_counts_are_whole(value: Any, shown: str) -> None:
     assert number(value) == shown
 
@@ -53,4 +66,7 @@ def test_characters_that_hide_or_reorder_text_are_shown_by_code_point() -> None:
 def test_no_control_or_direction_character_is_left(text: str) -> None:
     left = visible(text)
     assert not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") and char not in "\n\t" for char in left)
-    assert not any(unicodedata.bidirectional(char) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI") for char in left)  # fmt: skip
+    assert not any(
+        unicodedata.bidirectional(char) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+        for char in left
+    )

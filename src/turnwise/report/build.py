@@ -222,7 +222,7 @@ def _sentence(files: RunFiles, main: RunFiles) -> str:
         text += f" Training was logged up to step {number(int(steps[-1]))}."
     audit = main.audit
     if audit is not None:
-        seen = plural(audit.rows, audit.unit) + ("" if main is files else f" that run {main.path.name} saw")
+        seen = plural(audit.rows, audit.unit) + (" seen" if main is files else f" that run {main.path.name} saw")
         text += (
             f" Of {seen}, {percent(audit.flag_rate)} were flagged as unreliable; the mean weight was "
             f"{number(audit.mean_weight)}."
