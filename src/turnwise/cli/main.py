@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from turnwise._version import __version__
-from turnwise.cli import data, ledger, quickstart, train
+from turnwise.cli import data, ledger, quickstart, report, train
 from turnwise.cli.output import progress
 from turnwise.errors import TurnwiseError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("ledger")(ledger.ledger)
+app.command("report")(report.report)
 app.command("quickstart")(quickstart.quickstart)
 
 
