@@ -38,7 +38,7 @@ def first_texts(path, **options):
         ("crlf.jsonl", lines(record("你"), record("b")).replace("\n", "\r\n").encode()),
         ("blank_lines.jsonl", ("\n\n" + lines(record("你")) + "\n  \n" + lines(record("b")) + "\n").encode()),
         ("no_newline_at_end.jsonl", lines(record("你"), record("b")).strip().encode()),
-        ("zipped", gzip.compress(lines(record("你"), record("b")).encode())),
+        ("zipped", gzip.compress(lines(record("你"), record("b")).encode(), mtime=0)),
         ("bare_lists.jsonl", lines(record("你")["messages"], record("b")["messages"]).encode()),
     ],
 )
@@ -109,8 +109,8 @@ def test_a_broken_first_line_is_told_from_a_document_over_many_lines(tmp_path, b
         (b"PAR1 no parquet", "Parquet file that cannot be read"),
         (b'"just a text"', "plain text without speaker labels"),
         (b"3\n4\n", "plain text without speaker labels"),
-        (gzip.compress(lines(record()).encode())[:20], "truncated gzip"),
-        (gzip.compress(b""), "the file is empty"),
+        (gzip.compress(lines(record()).encode(), mtime=0)[:20], "truncated gzip"),
+        (gzip.compress(b"", mtime=0), "the file is empty"),
     ],
 )
 def test_unreadable_files_name_the_file_and_what_was_found(tmp_path, data, message):
@@ -125,7 +125,7 @@ def test_unreadable_files_name_the_file_and_what_was_found(tmp_path, data, messa
 
 def test_records_before_a_truncation_are_kept_when_skipping(tmp_path):
     path = tmp_path / "x.jsonl.gz"
-    path.write_bytes(gzip.compress(lines(*[record(str(n) * 999) for n in range(999)]).encode())[:-900])
+    path.write_bytes(gzip.compress(lines(*[record(str(n) * 999) for n in range(999)]).encode(), mtime=0)[:-900])
     with pytest.raises(DataError, match="truncated gzip"):
         list(read_dialogues(path))
     report = ReadReport()

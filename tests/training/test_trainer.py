@@ -11,9 +11,9 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
+from tiny import make_trainer, tiny_llama, token_rows, trace
 from trl import SFTTrainer
 
-from conftest import make_trainer, tiny_llama, token_rows, trace
 from turnwise.errors import ConfigError, DataError, TrainingError
 from turnwise.training.arguments import ReSUREConfig
 from turnwise.training.ledger import LedgerWriter

@@ -9,21 +9,15 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
 
 def main(output: Path, batch_size: int, unit: str, layout: str) -> None:
     import torch
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
-
-    from conftest import make_trainer, token_rows
+    from tiny import make_trainer, token_rows, word_tokenizer
 
     torch.set_num_threads(1)
-    words = models.WordLevel({f"t{number}": number for number in range(100)}, unk_token="t0")
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(words), unk_token="t0", pad_token="t1", eos_token="t2"
-    )
+    tokenizer = word_tokenizer()
     options = {"padding_free": True, "max_length": None} if layout == "padding_free" else {}
     trainer = make_trainer(
         output,
