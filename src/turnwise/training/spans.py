@@ -133,7 +133,9 @@ def find_tool_spans(finder: Renderer, messages: Messages, tools: Any, text: str)
     Neighbouring answers are one span: templates print them as one block.
 
     Args:
-        finder, messages, tools: As for `find_spans`.
+        finder: Renders, and holds the policy.
+        messages: Message records for the template.
+        tools: Tool schemas or None.
         text: The rendering of the whole dialogue.
 
     Returns:
