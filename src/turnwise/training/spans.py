@@ -22,7 +22,7 @@ last user message).
 """
 
 Messages = list[dict[str, Any]]
-_TOOL_ROLES = ("tool", "observation", "function")
+_TOOL_ROLES = frozenset({"tool", "observation", "function"})
 _LONGEST_SPECIAL = 128  # characters; bounds how far a search for a special token looks
 _HINT = (
     "choose the template policy 'as_rendered' (supervise what the whole rendering shows of each reply) or 'unchanged' "
@@ -326,8 +326,8 @@ def _changed_span(
     # dialogues (gpt-oss: `<|end|>`) is never generated, so it is not supervised.
     body, close, _ = _closing(finder, views.turns, message)
     ending = views.turns[body:close].strip()
-    gap = len(text[text_end:]) - len(text[text_end:].lstrip())
-    close = text_end + gap + len(ending) if ending and text.startswith(ending, text_end + gap) else text_end
+    behind = len(text) - len(text[text_end:].lstrip())
+    close = behind + len(ending) if ending and text.startswith(ending, behind) else text_end
     if finder.policy == "unchanged":
         return _make_span(finder, start, text_start, text_end, close, close, supervised=False)
     shown = squeeze(text[start:text_end])
