@@ -38,7 +38,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(format_cell(cell)) for cell in row))
-    Console(file=sys.stdout, highlight=False).print(table)
+    # Piped or in a log there is no terminal to fit; 80 columns would fold most tables.
+    width = None if sys.stdout.isatty() else 140
+    Console(file=sys.stdout, highlight=False, width=width).print(table)
 
 
 def format_cell(cell: Any) -> str:
