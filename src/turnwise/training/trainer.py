@@ -7,6 +7,7 @@ token's factor. So logging, MoE losses, DDP scaling and whatever TRL adds next s
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections import defaultdict
 from collections.abc import Mapping
@@ -57,16 +58,16 @@ class ReSURETrainer(SFTTrainer):
     _name = "ReSURE"
 
     def __init__(self, *args: Any, warmup_dataset: Any = None, **kwargs: Any) -> None:
-        config = kwargs.get("args", args[1] if len(args) > 1 else None)
-        train_dataset = kwargs.get("train_dataset", args[3] if len(args) > 3 else None)
-        if config is None:
-            config = kwargs["args"] = ReSUREConfig("ReSURE")
-        _refuse_unsupported(config, kwargs.get("data_collator"), kwargs.get("compute_loss_func"))
+        given = inspect.signature(SFTTrainer.__init__).bind_partial(self, *args, **kwargs)
+        if given.arguments.get("args") is None:
+            given.arguments["args"] = ReSUREConfig("ReSURE")
+        config, train_dataset = given.arguments["args"], given.arguments.get("train_dataset")
+        _refuse_unsupported(config, given.arguments.get("data_collator"), given.arguments.get("compute_loss_func"))
         self._preparations: dict[str, Preparation] = {}
         self._encode_assistant = config.assistant_only_loss and is_conversational_dataset(train_dataset)
         asked, config.assistant_only_loss = config.assistant_only_loss, False  # TRL would demand its own template
         try:
-            super().__init__(*args, **kwargs)
+            super().__init__(*given.args[1:], **given.kwargs)
         finally:
             config.assistant_only_loss = asked
         parallelism = self.accelerator.parallelism_config
