@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 import yaml
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
@@ -48,7 +49,7 @@ def _default(field):
         return "required"
     if field.default is PydanticUndefined:
         value = field.default_factory()
-        value = {} if hasattr(value, "model_fields") else value
+        value = {} if isinstance(value, BaseModel) else value
     else:
         value = field.default
     return f"`{yaml.safe_dump(value, default_flow_style=True, explicit_end=False).strip().removesuffix('...').strip()}`"
