@@ -248,13 +248,14 @@ def test_columns_and_keys_of_the_run_folder_are_those_of_the_code():
 @pytest.mark.slow
 def test_metrics_and_summary_hold_what_the_architecture_page_lists(finished):
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    logged = {key for line in (finished / "metrics.jsonl").open() for key in json.loads(line)}
+    lines = (finished / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    logged = {key for line in lines for key in json.loads(line)}
     grouped = {re.sub(r"group_\d+", "group_G", key) for key in logged if key.startswith("resure/")}
     listed = set(re.findall(r"`(resure/[\w/]+)`", text))
     listed |= {"resure/group_G/sigma", "resure/group_G/threshold"}  # in the row of `mean`
     assert grouped <= listed
     assert {key for key in listed if "_G/" not in key} <= grouped
-    summary = json.loads((finished / "summary.json").read_text())
+    summary = json.loads((finished / "summary.json").read_text(encoding="utf-8"))
     assert all(f"`{key}`" in text for key in summary if key != "eval")
     assert all(f"`{key}`" in text for key in summary["eval"]["final"])
 

@@ -26,9 +26,7 @@ def test_lazy_names_are_those_for_type_checkers():
 
     tree = ast.parse(Path(turnwise.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    typed = {
-        alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
-    }
+    typed = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert typed == turnwise._HOMES
     assert {*typed, "__version__"} == {*turnwise.__all__}
 

@@ -80,7 +80,9 @@ def public(node: ast.AST) -> list[ast.AST]:
     return found
 
 
-@pytest.mark.parametrize("path", source_files(), ids=lambda path: path.relative_to(ROOT / "src" / "turnwise").as_posix())
+@pytest.mark.parametrize(
+    "path", source_files(), ids=lambda path: path.relative_to(ROOT / "src" / "turnwise").as_posix()
+)
 def test_every_module_and_public_name_has_a_docstring(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     without = [f"{path.name}:{node.lineno} {node.name}" for node in public(tree) if not ast.get_docstring(node)]
