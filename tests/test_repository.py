@@ -17,9 +17,9 @@ LONGER = {
 # Put together so that this file does not hold what it looks for.
 FOREIGN = {
     "a path of a machine": r"(?<![\w.{/])/(?:home|Users|root|work|mnt)/\w",
-    "a folder for temporary files of a machine": "/tmp" + r"/(?!venv)\w",
+    "a folder for temporary files": r"(?<![\w.{])/(?:tmp|scratch)/\w",
     "a package registry other than the public ones": r"https?://[\w.-]*(?:artifactory|nexus|devpi|mirror|proxy)[\w.-]*",
-    "an address of a private network": r"(?<![\d.])(?:10|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d{1,3}){2,3}(?![\d.])",
+    "an address of a private network": r"(?<![\d.])(?:10|192\.168|172\.(?:1[6-9]|2\d|3[01]))(?:\.\d+){2,3}(?![\d.])",
     "pip options that name an index": r"--(?:extra-)?index" + r"-url|--trusted" + "-host",
     "a secret": r"(?:hf_|sk-|gh[pousr]_)[A-Za-z0-9]{20,}|BEGIN [A-Z ]*PRIVATE" + " KEY",
 }
