@@ -5,8 +5,9 @@
     python benchmarks/sgd_noise.py collect WORK      docs/results/sgd_swapped_replies.{md,json}
 
 The data: 2,000 dialogues of the train file, half of them with every assistant reply swapped for a reply of another
-dialogue; the base model is pretrained on the other 2,500. Evaluation is on the (clean) test file. The oracle trains on
-the clean half only, once for the same number of epochs and once for the same number of steps.
+dialogue; the base model is pretrained on the other 2,500. Evaluation is on the (clean) test file; the validation file
+(400 clean dialogues) initialises ReSURE's statistics, as the paper's 640 high-quality dialogues do. The oracle trains
+on the clean half only, once for the same number of epochs and once for the same number of steps.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ TRAINER = {
     "save_strategy": "no",
     "eval_strategy": "no",
 }
-RESURE = {"warmup_dialogues": 320, "ramp_steps": 10}
+RESURE = {"ramp_steps": 10}
 # Everything with the reduction `sample`, so that methods differ in their weights alone.
 METHODS = {
     "plain": {"method": "vicuna", "reduction": "sample"},
@@ -100,8 +101,10 @@ def settings(work: Path, method: str, seed: int) -> dict:
     trainer = dict(TRAINER)
     if method == "oracle-same-steps":
         trainer["num_train_epochs"] = EPOCHS / (1 - NOISE_RATE)
+    warmup = [{"path": str(DATA / "validation.jsonl.gz")}] if METHODS[method]["method"] == "resure" else []
     return {
         "model": str(work / "base"),
+        "warmup_data": warmup,
         "data": [{"path": str(work / ("clean.jsonl" if oracle else "noisy.jsonl"))}],
         "eval_data": [{"path": str(DATA / "test.jsonl.gz")}],
         "trainer": trainer,

@@ -27,9 +27,13 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's reading of numbers: `1e-5` is a float (YAML 1.1 reads text)."""
+    """YAML 1.2's reading: `1e-5` is a float (YAML 1.1 reads text), `2026-11-20` a text (YAML 1.1 reads a date)."""
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"),
@@ -66,7 +70,7 @@ def load_config(
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise _explain(error, model, path, lines) from None
+        raise _explain(error, model, path, tree, lines) from None
 
 
 def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
@@ -77,32 +81,52 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: the configuration cannot be read ({error})") from error
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        lines: dict[tuple[str, ...], int] = {}
+        _collect_lines(yaml.compose(text, Loader=_Loader), (), lines, ())
         tree = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
         raise ConfigError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
+    except ValueError as error:  # a value that looks like a number and is none, such as 0b
+        raise ConfigError(f"{path}: not YAML: {error}") from error
     if tree is None:
         return {}, {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}:1: expected a mapping of settings, found {type(tree).__name__}")
-    lines: dict[tuple[str, ...], int] = {}
-    _collect_lines(root, (), lines)
     return tree, lines
 
 
-def _collect_lines(node: yaml.Node | None, at: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:
+def _collect_lines(
+    node: yaml.Node | None, at: tuple[str, ...], lines: dict[tuple[str, ...], int], parents: tuple[yaml.Node, ...]
+) -> None:
+    """Note the line of every key and list item; refuse what YAML lets pass: repeated keys, nodes that hold themselves.
+
+    Raises:
+        yaml.YAMLError: One was found.
+    """
+    if node is None:
+        return
+    if any(node is parent for parent in parents):
+        raise yaml.MarkedYAMLError(
+            problem="an alias (*) stands inside its own anchor (&)", problem_mark=node.start_mark
+        )
+    parents = (*parents, node)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             here = (*at, str(key.value))
+            if here in lines and key.value != "<<":
+                raise yaml.MarkedYAMLError(
+                    problem=f"the setting {'.'.join(here)!r} stands here again, after line {lines[here]}",
+                    problem_mark=key.start_mark,
+                )
             lines[here] = key.start_mark.line + 1
-            _collect_lines(value, here, lines)
+            _collect_lines(value, here, lines, parents)
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
             here = (*at, str(number))
             lines[here] = value.start_mark.line + 1
-            _collect_lines(value, here, lines)
+            _collect_lines(value, here, lines, parents)
 
 
 def _merge(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
@@ -142,21 +166,25 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 
 
 def _list_item(place: list[Any], step: str, override: str) -> Any:
-    if not step.isdigit() or int(step) >= len(place):
-        raise ConfigError(f"--set {override}: expected a position from 0 to {len(place) - 1}, found {step!r}")
+    if not step.isdecimal() or int(step) >= len(place):
+        expected = f"a position from 0 to {len(place) - 1}" if place else "no position (the list is empty)"
+        raise ConfigError(f"--set {override}: expected {expected}, found {step!r}")
     return place[int(step)]
 
 
 def _explain(
-    error: ValidationError, model: type[BaseModel], path: str | Path | None, lines: Mapping[tuple[str, ...], int]
+    error: ValidationError,
+    model: type[BaseModel],
+    path: str | Path | None,
+    tree: Mapping[str, Any],
+    lines: Mapping[tuple[str, ...], int],
 ) -> ConfigError:
     """One readable message for the first few problems that pydantic found."""
     texts: list[str] = []
     hint: str | None = None
     problems = error.errors()
     for problem in problems[:5]:
-        # Steps of a union are shown by pydantic as class names; the user's tree does not hold them.
-        steps = tuple(str(step) for step in problem["loc"] if not _is_type_label(str(step)))
+        steps = _steps_in(tree, problem["loc"], missing=problem["type"] == "missing")
         dotted = ".".join(steps) or "(top level)"
         line = next((lines[steps[:end]] for end in range(len(steps), 0, -1) if steps[:end] in lines), None)
         where = f"{path}:{line}: " if path is not None and line is not None else f"{path}: " if path else ""
@@ -178,8 +206,16 @@ def _explain(
     return ConfigError("\n".join(texts), hint=hint)
 
 
-def _is_type_label(step: str) -> bool:
-    return step[:1].isupper() or step.startswith(("function-", "list[", "dict[")) or step in {"str", "int", "bool"}
+def _steps_in(tree: Any, location: Sequence[int | str], *, missing: bool) -> tuple[str, ...]:
+    """Pydantic's location without the steps that the user's tree does not hold: it names the members of a union."""
+    steps: list[str] = []
+    for number, step in enumerate(location):
+        held = step in tree if isinstance(tree, Mapping) else isinstance(step, int) and isinstance(tree, list)
+        if held:
+            tree = tree[step]
+        if held or (missing and number == len(location) - 1):
+            steps.append(str(step))
+    return tuple(steps)
 
 
 def _allowed_keys(model: type[BaseModel], steps: Sequence[str]) -> list[str]:

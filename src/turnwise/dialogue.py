@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -96,8 +97,12 @@ class Message:
         train, weight = record.get("train"), record.get("weight")
         if train is not None and not isinstance(train, bool):
             raise DataError(f"expected 'train' of the {role} message to be true or false, found {train!r}")
-        if weight is not None and (isinstance(weight, bool) or not isinstance(weight, int | float) or weight < 0):
-            raise DataError(f"expected 'weight' of the {role} message to be a number of at least 0, found {weight!r}")
+        if weight is not None and (
+            isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf
+        ):
+            raise DataError(
+                f"expected 'weight' of the {role} message to be a finite number of at least 0, found {weight!r}"
+            )
         return cls(
             role=role,
             content=content,
@@ -182,6 +187,9 @@ class Dialogue:
             if not isinstance(message, dict):
                 raise DataError(f"expected messages[{number}] to be an object, found {type(message).__name__}")
             parsed.append(Message.from_dict(message))
+        for key, kind, expected in (("metadata", dict, "an object"), ("evidence", list, "a list")):
+            if record.get(key) is not None and not isinstance(record[key], kind):
+                raise DataError(f"expected {key!r} to be {expected}, found {type(record[key]).__name__}")
         given_id = record.get("id")
         metadata = dict(record.get("metadata") or {})
         metadata.update({key: value for key, value in record.items() if key not in DIALOGUE_KEYS})

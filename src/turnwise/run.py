@@ -56,7 +56,13 @@ def write_text(target: str | Path, text: str) -> None:
 
 def write_json(target: str | Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically. NaN and infinity are refused: they are not JSON."""
-    write_text(target, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        # Lone surrogates (a path that is not UTF-8, scraped text) are no UTF-8, but JSON can escape them.
+        text = json.dumps(value, indent=2, allow_nan=False)
+    write_text(target, text + "\n")
 
 
 def file_digest(path: str | Path) -> str:
@@ -164,10 +170,11 @@ class RunFolder:
         resumed: Whether this continues an earlier run.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, *, resumed: bool) -> None:
+    def __init__(self, path: Path, manifest: Manifest, *, earlier: Mapping[str, Any] | None = None) -> None:
         self.path = path
         self.manifest = manifest
-        self.resumed = resumed
+        self.resumed = earlier is not None
+        self._earlier = earlier or {}
 
     @classmethod
     def open(
@@ -202,13 +209,14 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise RunError(f"{path}: expected a folder to write the run to, found a file")
         manifest = Manifest(command=command, config=dict(config or {}), seeds=dict(seeds or {}))
+        _check_writable(path)
         taken = path.is_dir() and any(path.iterdir())
         if not taken:
-            return cls(path, manifest, resumed=False)
+            return cls(path, manifest)
         if not (path / MANIFEST_NAME).exists():
             raise RunError(f"{path}: the folder is not empty and holds no turnwise run", hint="choose another --output")
         if overwrite:
-            return cls(path, manifest, resumed=False)
+            return cls(path, manifest)
         if not resume:
             raise RunError(
                 f"{path}: the folder already holds a run",
@@ -217,7 +225,21 @@ class RunFolder:
         earlier = read_manifest(path / MANIFEST_NAME)
         _check_same_run(path, earlier, manifest, set(resume_may_change))
         manifest.started = earlier.get("started", manifest.started)
-        return cls(path, manifest, resumed=True)
+        return cls(path, manifest, earlier=earlier)
+
+    def check_inputs(self) -> None:
+        """Refuse to resume a run whose input files have changed since it began; call it when all inputs are added.
+
+        Raises:
+            RunError: A file has another hash than the manifest of the earlier part of the run says.
+        """
+        before = {entry["path"]: entry.get("sha256") for entry in self._earlier.get("inputs", [])}
+        for entry in self.manifest.inputs:
+            if before.get(entry["path"], entry["sha256"]) != entry["sha256"]:
+                raise RunError(
+                    f"{self.path}: cannot resume, because {entry['path']} has changed since the run began",
+                    hint="restore the file, or start anew with --overwrite",
+                )
 
     def file(self, *parts: str) -> Path:
         """A path inside the folder."""
@@ -272,6 +294,15 @@ def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         flat.update(_flatten(value, f"{prefix}.{key}" if prefix else str(key)))
     return flat
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse a folder that cannot be made or written to."""
+    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise RunError(f"{path}: cannot be made, because {existing} is a file", hint="choose another --output")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise RunError(f"{path}: no permission to write in {existing}", hint="choose another --output")
 
 
 def _empty(folder: Path) -> None:

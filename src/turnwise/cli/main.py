@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
-from rich.markup import escape
+from rich.text import Text
+from typer.core import TyperGroup
 
 from turnwise._version import __version__
 from turnwise.cli import data, ledger, quickstart, report, train
-from turnwise.cli.output import progress
+from turnwise.cli.output import note, plain, progress
 from turnwise.errors import TurnwiseError
+
+
+class _Interruptible(TyperGroup):
+    """Ends an interrupted command with a hint and exit code 130, whatever typer's version makes of it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            note("interrupted; the same command with --resume continues a run")
+            raise typer.Exit(130) from None
+
 
 app = typer.Typer(
     name="turnwise",
+    cls=_Interruptible,
     help="Fine-tune language models on multi-turn dialogues of mixed quality, and see which supervision was "
     "unreliable.",
     no_args_is_help=True,
@@ -49,8 +64,14 @@ def main() -> None:
     try:
         app()
     except TurnwiseError as error:
-        progress.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        _print_error(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        progress.print("interrupted; --resume continues a run", soft_wrap=True)
-        sys.exit(130)
+    except OSError as error:
+        # The disk is full, a folder is read-only: nothing that a traceback would explain.
+        where = f"{error.filename}: " if error.filename else ""
+        _print_error(f"{where}{error.strerror or error}")
+        sys.exit(2)
+
+
+def _print_error(text: str) -> None:
+    progress.print(Text.assemble(("error: ", "bold red"), plain(text)), soft_wrap=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 progress = Console(stderr=True, highlight=False)
 """Progress and notes. Never results."""
@@ -27,18 +28,37 @@ OverwriteFlag = Annotated[bool, typer.Option("--overwrite", help="Replace what t
 
 def note(text: str) -> None:
     """Print one line of progress; the text is shown as it is (no markup, no wrapping: it may hold a path)."""
-    progress.print(escape(text), soft_wrap=True)
+    progress.print(plain(text), soft_wrap=True)
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Text to print as it is: no markup, no emoji names; control characters, which could steer a terminal, escaped."""
+    shown = "".join(
+        char if char == "\n" or not (unicodedata.category(char) in ("Cc", "Cs") or char in _BIDI) else _escaped(char)
+        for char in text
+    )
+    return Text(shown, style=style)
+
+
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Marks that turn the direction of everything printed after them."""
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table to stdout. Cells are shown as they are (no markup); floats with four significant digits."""
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(title=plain(title), title_justify="left", show_edge=False, pad_edge=False)
     for number, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[number], int | float) or row[number] is None for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(plain(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(format_cell(cell)) for cell in row))
-    Console(file=sys.stdout, highlight=False).print(table)
+        table.add_row(*(plain(format_cell(cell)) for cell in row))
+    # Piped or in a log there is no terminal to fit; 80 columns would fold most tables.
+    width = None if sys.stdout.isatty() else 140
+    Console(file=sys.stdout, highlight=False, width=width).print(table)
 
 
 def format_cell(cell: Any) -> str:
@@ -51,6 +71,11 @@ def format_cell(cell: Any) -> str:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Print one JSON object as one line on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    """Print one JSON object as one line on stdout; escaped where the terminal's encoding cannot show its text."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, allow_nan=False)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()

@@ -62,7 +62,9 @@ def noise_detection(ledger: Ledger) -> NoiseDetection | None:
         ]
     )
     # by_unit sorts from the least reliable on; units that it cannot tell apart share a rank.
-    keys = list(zip(*(table[name].to_pylist() for name in ("mean_weight", "mean_excess", "mean_loss")), strict=True))
+    # (NaN is unlike itself, so it is named.)
+    columns = (map(str, table[name].to_pylist()) for name in ("mean_weight", "mean_excess", "mean_loss"))
+    keys = list(zip(*columns, strict=True))
     rank = np.cumsum([0, *(a != b for a, b in itertools.pairwise(keys))])
     weight = np.asarray(table["mean_weight"], dtype=np.float64)
     loss = np.nan_to_num(np.asarray(table["mean_loss"], dtype=np.float64), nan=np.inf)

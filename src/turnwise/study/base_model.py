@@ -1,20 +1,31 @@
-"""A language model small enough to train in a minute on one core: tokenizer, architecture, pretraining.
+"""A language model small enough to train in about a minute on one core: tokenizer, architecture, pretraining.
 
-The quickstart starts from such a model, pretrained on the checkable world. `build` makes it from nothing; the
-checkpoint in `demo_base/` is what `build` gave with its default settings.
+The quickstart starts from such a model, pretrained on the checkable world. `build` makes one from nothing; the
+checkpoint in `demo_base/` is what `build` gave with the default recipe, and `python -m turnwise.study.base_model
+FOLDER` makes it again (to the last digits on the same machine and library versions, to about the same accuracy
+elsewhere).
 """
 
 from __future__ import annotations
 
+import json
 import random
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from turnwise.data.world import World
 from turnwise.dialogue import Dialogue
-from turnwise.errors import ConfigError
+from turnwise.errors import ConfigError, ModelError
+from turnwise.run import write_json
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+DEMO_FOLDER = Path(__file__).parent / "demo_base"
+RECIPE_FILE = "recipe.json"
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = ("system", "user", "assistant", "tool")
@@ -36,6 +47,108 @@ CHAT_TEMPLATE = """\
 """
 """Every message is `<|role|>text<|end|>`; the end mark of a reply lies inside the generation block, so a model learns
 to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaseRecipe:
+    """Everything that decides a base model.
+
+    Attributes:
+        world_seed: Seed of the world whose facts are learned.
+        num_entities: People in it.
+        vocab_size: Size of the tokenizer.
+        hidden: Width of the model.
+        layers: Transformer blocks.
+        heads: Attention heads.
+        steps: Optimizer steps. The facts are learned late and fast: at half the steps accuracy is still low.
+        batch_size: Dialogues per step.
+        learning_rate: Peak learning rate.
+        seed: Seed of the initial weights.
+        data_seed: Seed of the pretraining dialogues; use others for fine-tuning and evaluation.
+    """
+
+    world_seed: int = 0
+    num_entities: int = 32
+    vocab_size: int = 800
+    hidden: int = 96
+    layers: int = 2
+    heads: int = 4
+    steps: int = 800
+    batch_size: int = 16
+    learning_rate: float = 5e-3
+    seed: int = 0
+    data_seed: int = 1
+
+    def world(self) -> World:
+        """The world that the model has learned."""
+        return World(self.world_seed, self.num_entities)
+
+
+def build(
+    recipe: BaseRecipe = BaseRecipe(),
+    *,
+    report: Callable[[int, float], None] | None = None,
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, list[float]]:
+    """Make a base model from nothing: tokenizer and model, trained on fresh dialogues of the recipe's world.
+
+    Args:
+        recipe: What to make.
+        report: Called with (step from 1, loss) after every step.
+
+    Returns:
+        The model, its tokenizer, and the loss of every step in nats per token.
+    """
+    world = recipe.world()
+    sample = world.dialogues(2000, seed=recipe.data_seed)
+    tokenizer = train_tokenizer(
+        (message.text for dialogue in sample for message in dialogue.messages), recipe.vocab_size
+    )
+    model = small_llama(
+        len(tokenizer), hidden=recipe.hidden, layers=recipe.layers, heads=recipe.heads, seed=recipe.seed
+    )
+    losses = pretrain(
+        model,
+        tokenizer,
+        world.dialogues(recipe.steps * recipe.batch_size, seed=recipe.data_seed),
+        steps=recipe.steps,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        seed=recipe.seed,
+        report=report,
+    )
+    return model, tokenizer, losses
+
+
+def save_base(folder: str | Path, model: Any, tokenizer: Any, recipe: BaseRecipe) -> None:
+    """Write model, tokenizer and recipe to a folder that `from_pretrained` and `load_base` read."""
+    folder = Path(folder)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    # Last, so that a folder with a recipe is a whole one.
+    write_json(folder / RECIPE_FILE, asdict(recipe))
+
+
+def load_base(
+    folder: str | Path = DEMO_FOLDER,
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, BaseRecipe]:
+    """Read what `save_base` wrote; without a folder, the demo checkpoint that comes with the package.
+
+    Raises:
+        ModelError: The folder holds no recipe, or one of other settings.
+    """
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+    file = Path(folder) / RECIPE_FILE
+    try:
+        recipe = BaseRecipe(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{file}: expected the recipe of a base model, found none that can be read ({error})",
+            hint="build the base model again, for example with `turnwise quickstart --from-scratch`",
+        ) from error
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    model = LlamaForCausalLM.from_pretrained(folder)
+    return model, tokenizer, recipe
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
@@ -78,7 +191,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
 
 
 def small_llama(
-    vocab_size: int, *, hidden: int = 96, layers: int = 3, heads: int = 4, max_length: int = 512, seed: int = 0
+    vocab_size: int, *, hidden: int = 96, layers: int = 2, heads: int = 4, max_length: int = 512, seed: int = 0
 ) -> LlamaForCausalLM:
     """A randomly initialised Llama with tied embeddings, in float32. Token ids of pad and end are `train_tokenizer`'s.
 
@@ -218,3 +331,15 @@ def _encode(tokenizer: Any, dialogue: Dialogue, assistant_only: bool) -> Encoded
     masks: Sequence[int] = encoded["assistant_masks"]
     labels = [token if mask or not assistant_only else -100 for token, mask in zip(ids, masks, strict=True)]
     return list(ids), labels
+
+
+def _main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m turnwise.study.base_model FOLDER")
+    recipe = BaseRecipe()
+    model, tokenizer, _ = build(recipe)
+    save_base(sys.argv[1], model, tokenizer, recipe)
+
+
+if __name__ == "__main__":
+    _main()

@@ -30,6 +30,8 @@ class MetricsCallback(TrainerCallback):
         last = -1 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() and last >= 0 else []
         kept = [line for line in map(_read_line, lines) if line is not None and line["step"] <= last]
+        # The closing line of a run that had finished; the resumed one writes its own.
+        kept = [line for line in kept if "train_runtime" not in line]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +21,10 @@ from pydantic import Field, field_validator
 from turnwise.config import StrictModel
 from turnwise.data.read import ReadReport, read_dialogues
 from turnwise.dialogue import Dialogue, unique_ids
-from turnwise.errors import ConfigError, DataError
+from turnwise.errors import ConfigError, DataError, ModelError
 from turnwise.run import RunFolder, write_json
 from turnwise.training.ledger import DIALOGUES_NAME, write_dialogues_table
-from turnwise.training.methods import METHODS, MethodName
+from turnwise.training.methods import MethodName
 from turnwise.training.weights import WeightingConfig
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class TrainConfig(StrictModel):
     @field_validator("data", "eval_data", "warmup_data", mode="before")
     @classmethod
     def _accept_paths(cls, value: Any) -> Any:
-        entries = value if isinstance(value, list) else [value]
+        entries = value if isinstance(value, list) else [] if value is None else [value]
         return [{"path": entry} if isinstance(entry, str) else entry for entry in entries]
 
 
@@ -125,6 +126,7 @@ def _fit(
     config: TrainConfig, resume: bool, overwrite: bool, on_log: LogHook | None, threads: contextlib.ExitStack
 ) -> FitResult:
     from turnwise.training.loading import few_threads_for, load_model, load_tokenizer, quiet_libraries
+    from turnwise.training.settings import lora_config, trainer_arguments
 
     quiet_libraries()
     folder = RunFolder.open(
@@ -134,16 +136,20 @@ def _fit(
         seeds={"seed": config.seed},
         resume=resume,
         overwrite=overwrite,
+        resume_may_change=["output"],  # a folder may be moved, or be named in another way
     )
+    _check_inputs_outside(config, folder.path)
     started = time.monotonic()
-    train, held_out, warmup = _read(config, folder)
-    tokenizer = load_tokenizer(config.tokenizer or config.model)
     checkpoints = folder.file("checkpoints")
-    arguments = _arguments(config, checkpoints, bool(held_out))
+    arguments = trainer_arguments(config, checkpoints, evaluates=bool(config.eval_data or config.eval_size))
+    peft = lora_config(config.peft)
+    train, held_out, warmup = _read(config, folder)
+    folder.check_inputs()
+    tokenizer = load_tokenizer(config.tokenizer or config.model, trust_remote_code=arguments.trust_remote_code)
     try:
         model = load_model(config.model, arguments)
         threads.enter_context(few_threads_for(model))
-        trainer = _build_trainer(config, arguments, model, tokenizer, train, held_out, warmup)
+        trainer = _build_trainer(arguments, model, tokenizer, train, held_out, warmup, peft)
     except BaseException:
         # The trainer makes its output folder at once; a run that never began leaves nothing behind.
         for path in (checkpoints, folder.path):
@@ -166,7 +172,7 @@ def _fit(
             "method": config.method,
             "model": config.model,
             "steps": trainer.state.global_step,
-            "train_loss": output.training_loss,
+            "train_loss": _mean_loss(trainer, output.training_loss, checkpoint),
             "wall_seconds": time.monotonic() - started,
             "counts": {
                 "train": len(train),
@@ -179,14 +185,34 @@ def _fit(
     return FitResult(folder.path, trainer, held_out, summary)
 
 
+def _mean_loss(trainer: ReSURETrainer, since_resume: float, checkpoint: Path | None) -> float | None:
+    """Mean training loss over all steps. The Trainer's own figure covers only those since it was resumed.
+
+    The steps before are taken from the log; those between the last log and the checkpoint are in neither, so the mean
+    leaves them out. None where it is not finite.
+    """
+    start = 0 if checkpoint is None else _step_of(checkpoint)
+    steps = trainer.state.global_step - start
+    total, covered = since_resume * steps, 0
+    for log in trainer.state.log_history:
+        if "loss" in log and log["step"] <= start:
+            total += log["loss"] * (log["step"] - covered)
+            covered = log["step"]
+    mean = total / max(1, covered + steps)
+    return mean if math.isfinite(mean) else None
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def last_complete_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint whose `trainer_state.json`, written last, is whole; None where there is none."""
     found = []
     for path in folder.glob("checkpoint-*"):
-        step = path.name.rpartition("-")[2]
         with contextlib.suppress(OSError, ValueError):
             json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-            found.append((int(step), path))
+            found.append((_step_of(path), path))
     return max(found)[1] if found else None
 
 
@@ -205,10 +231,20 @@ def read_sources(sources: Sequence[DataSource], on_error: Literal["stop", "skip"
             side=source.side,
             report=report,
         ):
+            # Parquet holds UTF-8 only, and the ledger's ids must be those of the dialogues.
+            dialogue.id = dialogue.id.encode("utf-8", "replace").decode()
             dialogue.source = source.source or dialogue.source or Path(source.path).stem
             dialogue.tier = source.tier or dialogue.tier
             dialogues.append(dialogue)
     return list(unique_ids(iter(dialogues))), report
+
+
+def _check_inputs_outside(config: TrainConfig, folder: Path) -> None:
+    """Refuse to read from the folder that is written: --overwrite would remove the input."""
+    sources = (*config.data, *config.eval_data, *config.warmup_data)
+    for name in (config.model, config.tokenizer, *(source.path for source in sources)):
+        if name and Path(name).exists() and Path(name).resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(f"{name}: lies in the output folder {folder}", hint="choose another --output")
 
 
 def _read(config: TrainConfig, folder: RunFolder) -> tuple[list[Dialogue], list[Dialogue], list[Dialogue]]:
@@ -238,56 +274,14 @@ def _read(config: TrainConfig, folder: RunFolder) -> tuple[list[Dialogue], list[
     return usable, held_out, warmup
 
 
-def _arguments(config: TrainConfig, checkpoints: Path, evaluates: bool) -> Any:
-    """`ReSUREConfig` from the user's arguments over a few defaults of ours."""
-    import dataclasses
-    import difflib
-
-    import torch
-
-    from turnwise.training.arguments import ReSUREConfig
-
-    known = {field.name for field in dataclasses.fields(ReSUREConfig) if field.init}
-    ours = {"output_dir": "output", "seed": "seed", "ledger_dir": "output", "weighting": "method"}
-    ours |= dict.fromkeys(WeightingConfig.model_fields, "resure")
-    ours |= {"reduction": "reduction", "truncation": "truncation", "template_policy": "template_policy"}
-    for key in config.trainer:
-        if key in ours:
-            raise ConfigError(f"trainer.{key}: set {ours[key]!r} instead", hint="turnwise decides this one itself")
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            raise ConfigError(
-                f"unknown setting 'trainer.{key}'",
-                hint=f"did you mean 'trainer.{close[0]}'?" if close else "it takes the arguments of trl.SFTConfig",
-            )
-    arguments: dict[str, Any] = {"report_to": "none", "disable_tqdm": True}
-    if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        # TRL's defaults are for GPUs; on a CPU both only cost time.
-        arguments |= {"bf16": False, "dataloader_pin_memory": False}
-        if "gradient_checkpointing" not in config.trainer:
-            new_name = "activation_checkpointing"  # of transformers from 5.19 on
-            arguments[new_name if new_name in known else "gradient_checkpointing"] = False
-    if evaluates:
-        arguments["eval_strategy"] = "epoch"
-    arguments |= METHODS[config.method]
-    if config.reduction is not None:
-        arguments["reduction"] = config.reduction
-    arguments |= config.resure.model_dump()
-    arguments |= {"truncation": config.truncation, "template_policy": config.template_policy, "seed": config.seed}
-    try:
-        return ReSUREConfig(output_dir=str(checkpoints), **{**arguments, **config.trainer})
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"trainer: {error}", hint="these are arguments of trl.SFTConfig") from error
-
-
 def _build_trainer(
-    config: TrainConfig,
     arguments: Any,
     model: Any,
     tokenizer: Any,
     train: Sequence[Dialogue],
     held_out: Sequence[Dialogue],
     warmup: Sequence[Dialogue],
+    peft: Any,
 ) -> ReSURETrainer:
     from turnwise.training.prepare import encoded_dataset
     from turnwise.training.template import SpanFinder
@@ -303,28 +297,41 @@ def _build_trainer(
         return encoded_dataset(dialogues, finder, max_length=max_length, truncation=arguments.truncation, name=name)
 
     train_dataset, skipped = encode(train, "training")
-    trainer = ReSURETrainer(
-        model=model,
-        args=arguments,
-        train_dataset=train_dataset,
-        eval_dataset=encode(held_out, "held-out")[0],
-        warmup_dataset=encode(warmup, "warm-up")[0],
-        processing_class=tokenizer,
-        peft_config=_lora(config.peft),
-    )
+    eval_dataset, warmup_dataset = encode(held_out, "held-out")[0], encode(warmup, "warm-up")[0]
+    for dataset in (train_dataset, eval_dataset, warmup_dataset):
+        _check_vocabulary(dataset, model)
+    try:
+        trainer = ReSURETrainer(
+            model=model,
+            args=arguments,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            warmup_dataset=warmup_dataset,
+            processing_class=tokenizer,
+            peft_config=peft,
+        )
+    except (ImportError, RuntimeError, ValueError) as error:
+        # Settings that the libraries judge only when they meet the model: target modules, missing integrations.
+        raise ConfigError(
+            f"the trainer cannot be built: {error}", hint="see the settings 'trainer' and 'peft'"
+        ) from error
     trainer.skipped = dict(skipped)
     return trainer
 
 
-def _lora(options: Mapping[str, Any] | None) -> Any:
-    if options is None:
-        return None
-    from peft import LoraConfig
+def _check_vocabulary(dataset: Any, model: Any) -> None:
+    """Refuse tokens that the model has no embedding for; they would crash it in the middle of training."""
+    import pyarrow.compute as pc
 
-    try:
-        return LoraConfig(**{"task_type": "CAUSAL_LM", **options})
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"peft: {error}", hint="these are arguments of peft.LoraConfig") from error
+    if dataset is None:
+        return
+    largest = pc.max(pc.list_flatten(dataset.data.column("input_ids"))).as_py()
+    rows = model.get_input_embeddings().weight.shape[0]
+    if largest >= rows:
+        raise ModelError(
+            f"the tokenizer gives token {largest}, but the model has embeddings for tokens 0 to {rows - 1} only",
+            hint="use the tokenizer that belongs to the model",
+        )
 
 
 def _write_inputs(config: TrainConfig, folder: RunFolder, train: Sequence[Dialogue], trainer: ReSURETrainer) -> None:

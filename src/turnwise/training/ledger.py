@@ -182,7 +182,9 @@ class Ledger:
                 )
             table = table.select(LEDGER_SCHEMA.names).cast(LEDGER_SCHEMA)
         except (pa.ArrowException, KeyError) as error:
-            raise RunError(f"{path}: not a ledger of turnwise ({error})") from error
+            raise RunError(
+                f"{path}: not a ledger of turnwise ({error})", hint=f"give a run folder, or the {LEDGER_NAME} in it"
+            ) from error
         dialogues = folder / DIALOGUES_NAME
         return cls(table, dialogues if dialogues.is_file() else None)
 
@@ -280,14 +282,13 @@ def write_dialogues_table(path: str | Path, records: Iterator[Mapping[str, Any]]
         rows: list[dict[str, Any]] = []
         for record in records:
             noise = (record.get("metadata") or {}).get("noise")
-            text = json.dumps(record, ensure_ascii=False).encode("utf-8", "replace").decode()
             rows.append(
                 {
-                    "id": record["id"],
-                    "source": record.get("source"),
-                    "tier": record.get("tier"),
+                    "id": _utf8(record["id"]),
+                    "source": _utf8(record.get("source")),
+                    "tier": _utf8(record.get("tier")),
                     "noise": None if noise is None else json.dumps(noise),
-                    "record": text,
+                    "record": _utf8(json.dumps(record, ensure_ascii=False)),
                 }
             )
             written += 1
@@ -296,6 +297,11 @@ def write_dialogues_table(path: str | Path, records: Iterator[Mapping[str, Any]]
                 rows = []
         writer.write_table(pa.Table.from_pylist(rows, schema=DIALOGUES_SCHEMA))
     return written
+
+
+def _utf8(text: str | None) -> str | None:
+    """Parquet's texts are UTF-8, which has no lone surrogates."""
+    return None if text is None else text.encode("utf-8", "replace").decode()
 
 
 def _finite(value: float) -> float | None:

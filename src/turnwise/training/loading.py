@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from turnwise.training.fit import TrainConfig
 
 
-def load_tokenizer(name: str) -> Any:
+def load_tokenizer(name: str, *, trust_remote_code: bool = False) -> Any:
     """Load a tokenizer by Hugging Face name or folder.
+
+    Args:
+        name: The name or folder.
+        trust_remote_code: Run Python code that comes with the tokenizer.
 
     Raises:
         ModelError: There is none, or it has no chat template.
@@ -24,9 +28,10 @@ def load_tokenizer(name: str) -> Any:
 
     _check_folder(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        # Never left to the library's default, which asks on the terminal.
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
     except Exception as error:
-        raise ModelError(f"{name}: no tokenizer could be loaded ({_first_line(error)})", hint=_HINT) from error
+        raise _cannot_load(name, "tokenizer", error) from error
     if tokenizer.chat_template is None:
         raise ModelError(
             f"{name}: the tokenizer has no chat template, so dialogues cannot be rendered",
@@ -38,6 +43,9 @@ def load_tokenizer(name: str) -> Any:
 def load_model(name: str, arguments: Any) -> Any:
     """Load a causal language model as TRL would, with `model_init_kwargs` of the trainer's arguments.
 
+    Weights must be safetensors unless `model_init_kwargs` says `use_safetensors: false`; code that comes with a model
+    is run only where the trainer's `trust_remote_code` says so.
+
     Raises:
         ModelError: There is none, or it is no causal language model.
     """
@@ -46,15 +54,19 @@ def load_model(name: str, arguments: Any) -> Any:
     _check_folder(name)
     options = dict(arguments.model_init_kwargs or {})
     options.setdefault("trust_remote_code", arguments.trust_remote_code)
+    options.setdefault("use_safetensors", True)  # the alternative is a pickle
     try:
         model = create_model_from_path(name, **options)
     except Exception as error:
-        raise ModelError(f"{name}: no model could be loaded ({_first_line(error)})", hint=_HINT) from error
+        raise _cannot_load(name, "model", error) from error
     finally:
         # The trainer gets the finished model and would warn that it ignores them.
         arguments.model_init_kwargs = None
-    if not hasattr(model, "lm_head") and model.get_output_embeddings() is None:
-        raise ModelError(f"{name}: expected a causal language model, found {type(model).__name__}", hint=_HINT)
+    if not _is_causal(model):
+        raise ModelError(
+            f"{name}: expected a causal language model, found {type(model).__name__}",
+            hint="choose a decoder-only model, such as Llama, Qwen or Mistral",
+        )
     return model
 
 
@@ -91,6 +103,11 @@ _HINT = "give the name of a model on the hub, or a folder that save_pretrained w
 
 def _check_folder(name: str) -> None:
     path = Path(name)
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+        raise ModelError(
+            f"{name}: found an adapter, expected a whole model",
+            hint="merge it into its base model first: peft's PeftModel.merge_and_unload(), then save_pretrained()",
+        )
     if path.is_file():
         raise ModelError(f"{name}: expected a model's folder, found a file", hint=_HINT)
     if path.is_dir() and not ((path / "config.json").is_file() or (path / "tokenizer_config.json").is_file()):
@@ -98,6 +115,38 @@ def _check_folder(name: str) -> None:
     looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
     if looks_local and not path.is_dir():
         raise ModelError(f"{name}: no such model folder", hint=_HINT)
+
+
+def _is_causal(model: Any) -> bool:
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    if model.get_output_embeddings() is None or getattr(model.config, "is_encoder_decoder", False):
+        return False
+    kind = type(model).__name__
+    masked = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES.values()
+    return not masked or kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
+
+
+def _cannot_load(name: str, what: str, error: Exception) -> ModelError:
+    text = str(error)
+    if "trust_remote_code" in text or "custom code" in text:
+        return ModelError(
+            f"{name}: the {what} comes with Python code of its own, which turnwise does not run",
+            hint="choose a model that transformers knows; if you have read the code and trust it, "
+            "set trainer.trust_remote_code: true",
+        )
+    path = Path(name)
+    if isinstance(error, TypeError) and "subscriptable" in text:
+        return ModelError(f"{name}: its config.json names no architecture", hint=_HINT)
+    if what == "model" and path.is_dir() and any(path.glob("*.bin")) and not any(path.glob("*.safetensors")):
+        return ModelError(
+            f"{name}: expected weights as *.safetensors, found only *.bin (a pickle can run code when it is read)",
+            hint="convert a model that you trust: load it with transformers, then save_pretrained()",
+        )
+    return ModelError(f"{name}: no {what} could be loaded ({_first_line(error)})", hint=_HINT)
 
 
 def _first_line(error: BaseException) -> str:
@@ -108,6 +157,7 @@ def _first_line(error: BaseException) -> str:
 def model_card(config: TrainConfig, summary: Mapping[str, Any]) -> str:
     """A README for the trained model: what it was made from and how."""
     counts = summary["counts"]
+    loss = "not finite" if summary["train_loss"] is None else f"{summary['train_loss']:.4f}"
     sources = "\n".join(f"- `{source.path}`" + (f" ({source.tier})" if source.tier else "") for source in config.data)
     skipped = "".join(f"\n- left out: {count} ({reason})" for reason, count in counts["skipped"].items())
     return f"""---
@@ -120,7 +170,7 @@ tags: [turnwise, {config.method}, trl, sft]
 `{config.model}` fine-tuned on multi-turn dialogues with turnwise, method `{config.method}`.
 
 - training dialogues: {counts["train"]}{skipped}
-- optimizer steps: {summary["steps"]}, mean training loss {summary["train_loss"]:.4f}
+- optimizer steps: {summary["steps"]}, mean training loss {loss}
 - seed: {config.seed}
 
 Data:

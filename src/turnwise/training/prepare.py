@@ -18,7 +18,7 @@ import pyarrow as pa
 from datasets import Dataset
 from trl.data_utils import is_conversational, is_conversational_from_value, maybe_convert_to_chatml, pack_dataset
 
-from turnwise.dialogue import Dialogue
+from turnwise.dialogue import Dialogue, Document, unique_ids
 from turnwise.errors import DataError, TemplateError
 from turnwise.training.encode import Skipped, encode_columns, encode_dialogue
 from turnwise.training.template import SpanFinder
@@ -58,9 +58,11 @@ def is_conversational_dataset(dataset: Any) -> bool:
     sample = next(iter(dataset), None)
     if sample is None:
         raise DataError("the training data set is empty", hint="check the data's path, split and limit")
-    if "input_ids" in sample or "prompt" in sample:
+    if "input_ids" in sample or "completion" in sample:
         return False
-    return bool(is_conversational(sample) or is_conversational_from_value(sample))
+    # Only this column: others may bear names that TRL knows (UltraChat has a text `prompt` beside its messages).
+    messages = {"messages": sample["messages"]} if "messages" in sample else {}
+    return bool(is_conversational(messages) or is_conversational_from_value(sample))
 
 
 def encoded_dataset(
@@ -192,7 +194,8 @@ def _encode(
             # Overflowing text becomes fragments, each a sample of its own, so nothing is truncated before.
             "max_length": None if split else args.max_length,
             "truncation": args.truncation,
-            "weights": any("weight" in message for message in sample["messages"]),
+            # A stream's first row does not tell what later rows hold.
+            "weights": stream or any("weight" in message for message in sample["messages"]),
         },
         remove_columns=[column for column in _columns(dataset) if column != "id"],
         **kwargs,
@@ -241,12 +244,7 @@ def _number(example: Mapping[str, Any], index: int) -> dict[str, list[int]]:
 
 def _unique(names: Iterable[str]) -> list[str]:
     """The names with repeated ones told apart as `name#2`, as `dialogue.unique_ids` does."""
-    seen: Counter[str] = Counter()
-    unique = []
-    for name in names:
-        seen[name] += 1
-        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
-    return unique
+    return [record.id for record in unique_ids(Document(id=name, text="") for name in names)]
 
 
 def _batched(items: Iterable[Dialogue], size: int) -> Iterable[list[Dialogue]]:

@@ -1,0 +1,136 @@
+"""The free parts of a training configuration (`trainer`, `peft`), checked before anything is loaded or written."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from turnwise.errors import ConfigError
+from turnwise.training.methods import METHODS
+from turnwise.training.weights import WeightingConfig
+
+if TYPE_CHECKING:
+    from turnwise.training.arguments import ReSUREConfig
+    from turnwise.training.fit import TrainConfig
+
+_OURS = {
+    "output_dir": "output",
+    "seed": "seed",
+    "ledger_dir": "output",
+    "weighting": "method",
+    "reduction": "reduction",
+    "truncation": "truncation",
+    "template_policy": "template_policy",
+    **dict.fromkeys(WeightingConfig.model_fields, "resure"),
+}
+"""Arguments of the trainer that have a setting of their own: the name of that setting."""
+
+
+def trainer_arguments(config: TrainConfig, checkpoints: Path, *, evaluates: bool) -> ReSUREConfig:
+    """`ReSUREConfig` from the user's arguments over a few defaults of ours.
+
+    Args:
+        config: The configuration.
+        checkpoints: Where the trainer writes its checkpoints.
+        evaluates: Whether there is held-out data.
+
+    Raises:
+        ConfigError: An argument is unknown, of another type, not allowed, or set elsewhere.
+    """
+    import torch
+
+    from turnwise.training.arguments import ReSUREConfig
+
+    for key in config.trainer:
+        if key in _OURS:
+            raise ConfigError(f"trainer.{key}: set {_OURS[key]!r} instead", hint="turnwise decides this one itself")
+    given = check_options(ReSUREConfig, config.trainer, "trainer", "trl.SFTConfig")
+    if given.get("eval_strategy", "no") not in (False, "no") and not evaluates:
+        raise ConfigError(
+            f"trainer.eval_strategy is {given['eval_strategy']!r}, but there is no held-out data",
+            hint="set eval_data or eval_size, or leave eval_strategy out",
+        )
+    known = {field.name for field in dataclasses.fields(ReSUREConfig) if field.init}
+    arguments: dict[str, Any] = {"report_to": "none", "disable_tqdm": True}
+    if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        # TRL's defaults are for GPUs; on a CPU both only cost time.
+        arguments |= {"bf16": False, "dataloader_pin_memory": False}
+        if "gradient_checkpointing" not in given:
+            new_name = "activation_checkpointing"  # of transformers from 5.19 on
+            arguments[new_name if new_name in known else "gradient_checkpointing"] = False
+    if evaluates:
+        arguments["eval_strategy"] = "epoch"
+    arguments |= METHODS[config.method]
+    if config.reduction is not None:
+        arguments["reduction"] = config.reduction
+    arguments |= config.resure.model_dump()
+    arguments |= {"truncation": config.truncation, "template_policy": config.template_policy, "seed": config.seed}
+    try:
+        return ReSUREConfig(output_dir=str(checkpoints), **{**arguments, **given})
+    except (ImportError, TypeError, ValueError) as error:
+        raise ConfigError(f"trainer: {error}", hint="these are arguments of trl.SFTConfig") from error
+
+
+def lora_config(options: Mapping[str, Any] | None) -> Any:
+    """`peft.LoraConfig` from the user's arguments; None where there are none.
+
+    Raises:
+        ConfigError: An argument is unknown, of another type, or not allowed.
+    """
+    if options is None:
+        return None
+    from peft import LoraConfig
+
+    given = check_options(LoraConfig, options, "peft", "peft.LoraConfig")
+    if given.get("r", 1) < 1:
+        raise ConfigError(f"peft.r: expected a number of at least 1, found {given['r']!r}")
+    try:
+        return LoraConfig(**{"task_type": "CAUSAL_LM", **given})
+    except (ImportError, TypeError, ValueError) as error:
+        raise ConfigError(f"peft: {error}", hint="these are arguments of peft.LoraConfig") from error
+
+
+def check_options(target: type, options: Mapping[str, Any], prefix: str, shown: str) -> dict[str, Any]:
+    """The options as a dataclass takes them: every key known, numbers and truth values of their type.
+
+    Dataclasses check no types, so a text for a number would fail deep inside a library. What is annotated otherwise
+    (names, lists, mappings) is left to the library.
+
+    Args:
+        target: The dataclass.
+        options: What the user gave.
+        prefix: The setting that holds them, for messages.
+        shown: The public name of the dataclass, for messages.
+
+    Returns:
+        The options; a whole float where an integer is expected becomes one (`1e3` is a float in YAML).
+
+    Raises:
+        ConfigError: A key is unknown (with the closest known one), or a value has another type.
+    """
+    types = typing.get_type_hints(target)
+    known = {field.name for field in dataclasses.fields(target) if field.init}
+    checked = dict(options)
+    for key, value in options.items():
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            raise ConfigError(
+                f"unknown setting '{prefix}.{key}'",
+                hint=f"did you mean '{prefix}.{close[0]}'?" if close else f"it takes the arguments of {shown}",
+            )
+        kinds = set(typing.get_args(types[key]) or (types[key],))
+        if value is None and type(None) in kinds:
+            continue
+        kinds.discard(type(None))
+        if kinds == {bool} and not isinstance(value, bool):
+            raise ConfigError(f"{prefix}.{key}: expected true or false, found {value!r}")
+        if kinds <= {int, float}:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigError(f"{prefix}.{key}: expected a number, found {value!r}")
+            if kinds == {int} and isinstance(value, float) and value.is_integer():
+                checked[key] = int(value)
+    return checked
