@@ -168,12 +168,16 @@ class RunFolder:
         path: The folder.
         manifest: What is written to `manifest.json`.
         resumed: Whether this continues an earlier run.
+        passive: Whether another process owns the folder; then nothing is written through this object.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, *, earlier: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, *, earlier: Mapping[str, Any] | None = None, passive: bool = False
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self.resumed = earlier is not None
+        self.passive = passive
         self._earlier = earlier or {}
 
     @classmethod
@@ -187,6 +191,7 @@ class RunFolder:
         resume: bool = False,
         overwrite: bool = False,
         resume_may_change: Sequence[str] = (),
+        passive: bool = False,
     ) -> RunFolder:
         """Open a folder for a run; nothing is written yet (entering the context writes the first manifest).
 
@@ -198,6 +203,7 @@ class RunFolder:
             resume: Continue the run that the folder holds. A folder without a run starts a new one.
             overwrite: Remove what the folder holds.
             resume_may_change: Dotted configuration keys that a resumed run may set differently.
+            passive: Another process of the same run owns the folder: check nothing, write nothing.
 
         Raises:
             RunError: The folder holds another run and neither `resume` nor `overwrite` was given, holds files that
@@ -209,6 +215,8 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise RunError(f"{path}: expected a folder to write the run to, found a file")
         manifest = Manifest(command=command, config=dict(config or {}), seeds=dict(seeds or {}))
+        if passive:
+            return cls(path, manifest, passive=True)
         _check_writable(path)
         taken = path.is_dir() and any(path.iterdir())
         if not taken:
@@ -246,6 +254,8 @@ class RunFolder:
         return self.path.joinpath(*parts)
 
     def __enter__(self) -> RunFolder:
+        if self.passive:
+            return self
         if not self.resumed and self.path.is_dir():
             _empty(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -253,6 +263,8 @@ class RunFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self.passive:
+            return
         if kind is None:
             status = "done"
         elif issubclass(kind, KeyboardInterrupt):

@@ -56,6 +56,8 @@ def train(
     )
     with training_progress(chosen.method) as on_log:
         result = fit(chosen, resume=resume, overwrite=overwrite, on_log=on_log)
+    if not result.is_main:
+        return
     summary = evaluate_run(result)
     report = build_report(result.run)
     _print_summary(summary)

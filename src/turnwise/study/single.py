@@ -27,8 +27,10 @@ def evaluate_run(result: FitResult) -> dict[str, Any]:
         `auroc_noise` where its dialogues carry labels of planted noise (otherwise `auroc_noise` is None).
     """
     summary = dict(result.summary)
-    if result.eval_dialogues:
-        trainer = result.trainer
+    trainer = result.trainer
+    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    # One rank alone cannot run a sharded model; the Trainer's own evaluation loss is in metrics.jsonl all the same.
+    if result.eval_dialogues and not sharded:
         measured = dialogue_loss(
             trainer.model,
             trainer.processing_class,

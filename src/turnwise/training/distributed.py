@@ -1,13 +1,22 @@
-"""The one collective that ReSURE needs: every rank sees the rows of all ranks."""
+"""Several processes: who writes, and the one collective that ReSURE needs (every rank sees the rows of all ranks)."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+
+
+def is_main_process() -> bool:
+    """Whether this process owns the run folder: the only one, or rank 0 of `torchrun` or `accelerate launch`.
+
+    Read from the environment, so that it can be asked before torch is loaded and a process group exists.
+    """
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def gather_rows(rows_UC: torch.Tensor) -> tuple[NDArray[np.float64], slice]:

@@ -23,6 +23,7 @@ from turnwise.data.read import ReadReport, read_dialogues
 from turnwise.dialogue import Dialogue, unique_ids
 from turnwise.errors import ConfigError, DataError, ModelError
 from turnwise.run import RunFolder, write_json
+from turnwise.training.distributed import is_main_process
 from turnwise.training.ledger import DIALOGUES_NAME, write_dialogues_table
 from turnwise.training.methods import MethodName
 from turnwise.training.weights import WeightingConfig
@@ -95,18 +96,22 @@ class FitResult:
         trainer: The trainer with the trained model.
         eval_dialogues: The held-out dialogues (may be empty).
         summary: What `summary.json` holds.
+        is_main: False in the other processes of a distributed run, which have written nothing.
     """
 
     run: Path
     trainer: ReSURETrainer
     eval_dialogues: list[Dialogue]
     summary: dict[str, Any]
+    is_main: bool = True
 
 
 def fit(
     config: TrainConfig, *, resume: bool = False, overwrite: bool = False, on_log: LogHook | None = None
 ) -> FitResult:
     """Train as configured and leave a complete run folder.
+
+    Under `torchrun` or `accelerate launch` every process calls this; rank 0 alone writes the folder.
 
     Args:
         config: What to do.
@@ -125,6 +130,9 @@ def fit(
 def _fit(
     config: TrainConfig, resume: bool, overwrite: bool, on_log: LogHook | None, threads: contextlib.ExitStack
 ) -> FitResult:
+    from transformers import PrinterCallback
+
+    from turnwise.training.callbacks import MetricsCallback
     from turnwise.training.loading import few_threads_for, load_model, load_tokenizer, quiet_libraries
     from turnwise.training.settings import lora_config, trainer_arguments
 
@@ -137,6 +145,7 @@ def _fit(
         resume=resume,
         overwrite=overwrite,
         resume_may_change=["output"],  # a folder may be moved, or be named in another way
+        passive=not is_main_process(),
     )
     _check_inputs_outside(config, folder.path)
     started = time.monotonic()
@@ -157,16 +166,13 @@ def _fit(
                 path.rmdir()
         raise
     with folder:
-        checkpoints.mkdir(exist_ok=True)
         trainer.args.ledger_dir = str(folder.path)
         checkpoint = last_complete_checkpoint(checkpoints) if resume else None
-        _write_inputs(config, folder, train, trainer)
-        from transformers import PrinterCallback
-
-        from turnwise.training.callbacks import MetricsCallback
-
         trainer.remove_callback(PrinterCallback)  # it prints every log to stdout, which is for results
-        trainer.add_callback(MetricsCallback(folder.file("metrics.jsonl"), checkpoint, on_log))
+        if not folder.passive:
+            checkpoints.mkdir(exist_ok=True)
+            _write_inputs(config, folder, train, trainer)
+            trainer.add_callback(MetricsCallback(folder.file("metrics.jsonl"), checkpoint, on_log))
         output = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         summary = {
             "method": config.method,
@@ -182,7 +188,7 @@ def _fit(
             },
         }
         _save(config, folder, trainer, summary)
-    return FitResult(folder.path, trainer, held_out, summary)
+    return FitResult(folder.path, trainer, held_out, summary, is_main=not folder.passive)
 
 
 def _mean_loss(trainer: ReSURETrainer, since_resume: float, checkpoint: Path | None) -> float | None:
@@ -349,7 +355,9 @@ def _save(config: TrainConfig, folder: RunFolder, trainer: ReSURETrainer, summar
     from turnwise.training.loading import model_card
 
     target = folder.file("model" if config.peft is None else "adapter")
-    trainer.save_model(str(target))
+    trainer.save_model(str(target))  # all ranks: a sharded model is gathered here
+    if folder.passive:
+        return
     # A pickle of the arguments, which config.yaml and manifest.json hold readably.
     (target / "training_args.bin").unlink(missing_ok=True)
     (target / "README.md").write_text(model_card(config, summary), encoding="utf-8")
