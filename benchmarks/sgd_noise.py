@@ -128,5 +128,70 @@ def run(work: Path) -> None:
             subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
+def collect(work: Path) -> None:
+    """Write docs/results/sgd_swapped_replies.{json,md} from the finished runs."""
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
+    from turnwise import read_dialogues
+    from turnwise.study.single import dialogue_loss
+
+    base = LlamaForCausalLM.from_pretrained(work / "base")
+    tokenizer = AutoTokenizer.from_pretrained(work / "base")
+    test = list(read_dialogues(DATA / "test.jsonl.gz"))
+    results: dict = {
+        "parameters": sum(parameter.numel() for parameter in base.parameters()),
+        "base": {"loss": dialogue_loss(base, tokenizer, test, max_length=MAX_LENGTH).loss},
+        "methods": {},
+    }
+    for method in METHODS:
+        runs = []
+        for seed in SEEDS:
+            folder = work / "runs" / f"{method}-{seed}"
+            if not (folder / "report.html").exists():
+                continue
+            summary = json.loads((folder / "summary.json").read_text())
+            manifest = json.loads((folder / "manifest.json").read_text())
+            runs.append(
+                {
+                    "seed": seed,
+                    "loss": summary["eval"]["final"]["loss"],
+                    "loss_by_turn": summary["eval"]["final"]["loss_by_turn"],
+                    "steps": summary["steps"],
+                    "noise": summary.get("noise"),
+                    "versions": manifest["versions"],
+                }
+            )
+        results["methods"][method] = runs
+    seeds = [run["seed"] for run in results["methods"]["plain"]]
+    complete = [s for s in seeds if all(any(r["seed"] == s for r in runs) for runs in results["methods"].values())]
+    by_seed = {m: {r["seed"]: r for r in runs} for m, runs in results["methods"].items()}
+    lines = [
+        "| method | steps | held-out loss (nats/token), mean over seeds | each seed | minus plain, each seed "
+        "| AUROC of the ledger | AUROC of the loss alone | flagged |",
+        "|---|---|---|---|---|---|---|---|",
+        f"| base model, not fine-tuned | - | {results['base']['loss']:.4f} | - | - | - | - | - |",
+    ]
+    for method, runs in by_seed.items():
+        losses = [runs[seed]["loss"] for seed in complete]
+        gains = [runs[seed]["loss"] - by_seed["plain"][seed]["loss"] for seed in complete]
+        cells = [
+            method,
+            str(runs[complete[0]]["steps"]),
+            f"{sum(losses) / len(losses):.4f}",
+            ", ".join(f"{loss:.4f}" for loss in losses),
+            "-" if method == "plain" else ", ".join(f"{gain:+.4f}" for gain in gains),
+        ]
+        noise = [runs[seed]["noise"] for seed in complete]
+        for key in ("auroc", "auroc_loss", "flagged_share"):
+            known = [n[key] for n in noise if n and n[key] is not None]
+            cells.append(", ".join(f"{value:.3f}" for value in known) or "-")
+        lines.append("| " + " | ".join(cells) + " |")
+    results["seeds"] = complete
+    print("\n".join(lines))
+    target = Path(__file__).parents[1] / "docs" / "results"
+    (target / "sgd_swapped_replies.json").write_text(json.dumps(results, indent=1) + "\n")
+    (work / "table.md").write_text("\n".join(lines) + "\n")
+
+
 if __name__ == "__main__":
-    {"prepare": prepare, "run": run}[sys.argv[1]](Path(sys.argv[2]))
+    {"prepare": prepare, "run": run, "collect": collect}[sys.argv[1]](Path(sys.argv[2]))

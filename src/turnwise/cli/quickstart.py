@@ -24,6 +24,7 @@ def quickstart(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Build tokenizer and base model anew (a minute or two more).")
     ] = False,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="Peak learning rate of both runs.")] = 5e-4,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop each run after this many steps.")] = None,
     overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
@@ -37,7 +38,12 @@ def quickstart(
     from turnwise.study.quickstart import QuickstartConfig, run_quickstart
 
     config = QuickstartConfig(
-        output=output, noise_rate=noise, seed=seed, from_scratch=from_scratch, max_steps=max_steps
+        output=output,
+        noise_rate=noise,
+        seed=seed,
+        from_scratch=from_scratch,
+        learning_rate=learning_rate,
+        max_steps=max_steps,
     )
     with contextlib.ExitStack() as bars:
 

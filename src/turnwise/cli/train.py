@@ -14,7 +14,7 @@ from turnwise.cli.progress import training_progress
 
 def train(
     config: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="Configuration file; options win over it.")
+        Path | None, typer.Argument(metavar="CONFIG.yaml", help="Configuration file; options win over it.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Hugging Face name or folder of a causal language model.")] = None,
     data: Annotated[

@@ -37,6 +37,7 @@ class QuickstartConfig:
         num_eval: Held-out dialogues, all clean.
         num_warmup: Clean dialogues that initialise ReSURE's statistics; they are not trained on.
         from_scratch: Build the base model anew (a minute or two) rather than start from the checkpoint that ships.
+        learning_rate: Peak learning rate of both runs.
         max_steps: Stop each run after this many optimizer steps; None trains three epochs.
     """
 
@@ -47,6 +48,7 @@ class QuickstartConfig:
     num_eval: int = 200
     num_warmup: int = 64
     from_scratch: bool = False
+    learning_rate: float = 5e-4
     max_steps: int | None = None
 
 
@@ -186,7 +188,7 @@ def _train_config(
             "trainer": {
                 **steps,
                 "per_device_train_batch_size": 16,
-                "learning_rate": 5e-4,
+                "learning_rate": config.learning_rate,
                 "lr_scheduler_type": "cosine",
                 "warmup_steps": 5,
                 "save_strategy": "no",
