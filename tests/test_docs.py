@@ -150,18 +150,42 @@ def test_python_examples_that_are_not_run_are_python(block):
     compile(block.text, block.name, "exec")
 
 
-@pytest.mark.parametrize("block", chosen("sh"))
-def test_command_lines_parse(block):
-    """Every `turnwise` line names a command, options and values that it takes."""
+def command_lines() -> list[Any]:
+    """Every line that calls turnwise: on the pages, in the Makefile, at the head of a recipe."""
+    lines = [
+        (block.name, line)
+        for page in PAGES
+        for block in blocks(page)
+        if block.info[:1] == ("sh",)
+        for line in block.text.splitlines()
+    ]
+    for path in (ROOT / "Makefile", *(ROOT / "recipes").glob("*.yaml")):
+        lines += [(path.name, line) for line in path.read_text(encoding="utf-8").splitlines()]
+    found = [(name, re.search(r"(?:^|\s|/)turnwise ([a-z][\w-]* .*)$", line)) for name, line in lines]
+    return [pytest.param(match[1], id=f"{name}: {match[1]}") for name, match in found if match]
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_command_lines_parse(line):
+    """Each names a command, options and values that it takes."""
     import typer.main
 
     from turnwise.cli.main import app
 
-    for line in commands(block):
-        command, arguments = typer.main.get_command(app), shlex.split(line, comments=True)[1:]
-        while hasattr(command, "commands"):
-            command = command.commands[arguments.pop(0)]
-        command.make_context(line, arguments)  # raises NoSuchOption, MissingParameter, BadParameter
+    command, arguments = typer.main.get_command(app), shlex.split(line, comments=True)
+    while hasattr(command, "commands"):
+        command = command.commands[arguments.pop(0)]
+    command.make_context(line, arguments)  # raises NoSuchOption, MissingParameter, BadParameter
+
+
+def test_command_lines_are_found_and_a_wrong_one_would_not_parse():
+    import typer
+
+    found = [param.values[0] for param in command_lines()]
+    assert len(found) >= 12
+    assert any("--output runs/quickstart" in line for line in found), "the Makefile's"
+    with pytest.raises(typer.TyperException, match="No such option"):
+        test_command_lines_parse("train train.yaml --outptu x")
 
 
 @pytest.mark.slow
