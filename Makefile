@@ -1,5 +1,7 @@
 # Everything a newcomer needs: `make quickstart`, `make test`. CI calls `make test` too.
-PYTHON ?= python3.11
+# Another interpreter or place: make test PYTHON=python3.13 VENV=/somewhere/else
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -24,8 +26,10 @@ fix: $(STAMP)
 
 # pip with the constraints file: the pinned torch resolves to a CPU build where one is at hand.
 $(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	@test -n "$(PYTHON)" || { echo "turnwise needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV); torch is large, so this may take some minutes"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	touch $(STAMP)
 
 clean:

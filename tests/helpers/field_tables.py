@@ -1,0 +1,66 @@
+"""Tables of settings for docs/training.md, made from the models' own descriptions.
+
+`python tests/helpers/field_tables.py` writes them into the page; a test compares.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+PAGE = Path(__file__).parents[2] / "docs" / "training.md"
+_MARK = re.compile(r"(<!-- fields: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def models():
+    """The models that the page has a table of, by name."""
+    from turnwise.training.fit import DataSource, TrainConfig
+    from turnwise.training.weights import WeightingConfig
+
+    return {"TrainConfig": TrainConfig, "DataSource": DataSource, "WeightingConfig": WeightingConfig}
+
+
+def table(model):
+    """A Markdown table: setting, default, meaning."""
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
+        text = field.description.replace("|", "\\|")
+        choices = [str(choice) for choice in _choices(field.annotation)]
+        if choices:
+            text += f" One of {', '.join(f'`{choice}`' for choice in choices)}."
+        lines.append(f"| `{name}` | {_default(field)} | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+def filled(text):
+    """The page with every table made anew."""
+    known = models()
+    return _MARK.sub(lambda found: found[1] + table(known[found[2]]) + found[3], text)
+
+
+def _default(field):
+    if field.is_required():
+        return "required"
+    if field.default is PydanticUndefined:
+        value = field.default_factory()
+        value = {} if isinstance(value, BaseModel) else value
+    else:
+        value = field.default
+    return f"`{yaml.safe_dump(value, default_flow_style=True, explicit_end=False).strip().removesuffix('...').strip()}`"
+
+
+def _choices(annotation):
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return [choice for part in get_args(annotation) if get_origin(part) is Literal for choice in get_args(part)]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    sys.stdout.write(f"{PAGE}\n")
