@@ -23,3 +23,11 @@ def public_data() -> Path:
     if not DATA_FOLDER.is_dir():
         pytest.skip(f"public data not found at {DATA_FOLDER} (set TURNWISE_DATA)")
     return DATA_FOLDER
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory):
+    """See `demo.make_demo`."""
+    from demo import make_demo
+
+    return make_demo(tmp_path_factory.mktemp("demo"))

@@ -97,12 +97,10 @@ class Message:
         train, weight = record.get("train"), record.get("weight")
         if train is not None and not isinstance(train, bool):
             raise DataError(f"expected 'train' of the {role} message to be true or false, found {train!r}")
-        if weight is not None and (
-            isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf
-        ):
-            raise DataError(
-                f"expected 'weight' of the {role} message to be a finite number of at least 0, found {weight!r}"
-            )
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if weight is not None and not (is_number and 0 <= weight < math.inf):
+            expected = "a finite number of at least 0"
+            raise DataError(f"expected 'weight' of the {role} message to be {expected}, found {weight!r}")
         return cls(
             role=role,
             content=content,

@@ -18,6 +18,7 @@ import pyarrow as pa
 from datasets import Dataset
 from trl.data_utils import is_conversational, is_conversational_from_value, maybe_convert_to_chatml, pack_dataset
 
+from turnwise.data.formats.common import Options, resolve_roles
 from turnwise.dialogue import Dialogue, Document, unique_ids
 from turnwise.errors import DataError, TemplateError
 from turnwise.training.encode import Skipped, encode_columns, encode_dialogue
@@ -183,7 +184,7 @@ def _encode(
 ) -> tuple[Any, Counter[str]]:
     sample = next(iter(dataset))
     if is_conversational_from_value(sample):
-        dataset = dataset.map(maybe_convert_to_chatml, remove_columns="conversations", **kwargs)
+        dataset = dataset.map(_messages_of_conversations, remove_columns="conversations", **kwargs)
         sample = next(iter(dataset))
     split = packing and args.packing_strategy == "bfd_split"
     dataset = dataset.map(
@@ -204,6 +205,15 @@ def _encode(
         return dataset.filter(_is_kept), Counter()
     skipped = Counter(reason for reason in dataset["skipped"] if reason)
     return (dataset.filter(_is_kept, **kwargs) if skipped else dataset), skipped
+
+
+def _messages_of_conversations(example: dict[str, Any]) -> dict[str, Any]:
+    """`from`/`value` records as messages. TRL keeps speakers such as `human` and `gpt`, which no template knows."""
+    example = maybe_convert_to_chatml(example)
+    messages = example["messages"]
+    roles = resolve_roles([message["role"] for message in messages], Options(), strict=False)
+    messages = [{**message, "role": role} for message, role in zip(messages, roles, strict=True)]
+    return {**example, "messages": messages}
 
 
 def _encode_as_trl(
