@@ -57,7 +57,14 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'turnwise' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
+    try:
+        value = getattr(importlib.import_module(home), name)
+    except ModuleNotFoundError as error:
+        from turnwise.errors import MissingExtraError
+
+        if error.name is None or error.name.partition(".")[0] == "turnwise":
+            raise
+        raise MissingExtraError(error.name, extra="train", purpose=f"turnwise.{name}") from error
     globals()[name] = value
     return value
 

@@ -9,7 +9,7 @@ The tree::
     ├── ModelError                a model or tokenizer that cannot be loaded or used
     ├── RunError                  a run folder: taken, unreadable, from a newer version, not resumable
     ├── TrainingError             a training run that had to stop (for example too many non-finite losses)
-    └── MissingExtraError         an optional dependency; the message holds the pip line
+    └── MissingExtraError         an optional dependency; the message holds the pip line (also an ImportError)
 
 Vocabulary: an *error* stops a run; a per-item *failure* is a record with a reason and a count, and never
 stops one. Only configuration and I/O raise.
@@ -84,8 +84,8 @@ class TrainingError(TurnwiseError):
     """A training run that had to stop."""
 
 
-class MissingExtraError(TurnwiseError):
-    """An optional dependency is not installed.
+class MissingExtraError(TurnwiseError, ImportError):
+    """An optional dependency is not installed. Also an `ImportError`, for code that guards its imports.
 
     Args:
         package: The import that failed.

@@ -22,7 +22,7 @@ from turnwise.run import RunFolder, write_json
 from turnwise.study.base_model import DEMO_FOLDER, BaseRecipe, build, load_base, save_base
 from turnwise.study.single import as_list, dialogue_loss, evaluate_run, loss_figures
 from turnwise.training.fit import LogHook, TrainConfig, fit
-from turnwise.training.loading import few_threads_for, quiet_libraries
+from turnwise.training.loading import few_threads_for, quiet_libraries, require_training_libraries
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ def run_quickstart(
         words, whichever method they favour; `wall_seconds`.
     """
     started = time.monotonic()
+    require_training_libraries()
     quiet_libraries()
     folder = RunFolder.open(
         config.output,

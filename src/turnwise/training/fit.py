@@ -123,6 +123,9 @@ def fit(
         TurnwiseError: Something that the user must change; nothing has been written then.
         TrainingError: Training had to stop; the run folder says how far it got.
     """
+    from turnwise.training.loading import require_training_libraries
+
+    require_training_libraries()
     with contextlib.ExitStack() as threads:
         return _fit(config, resume, overwrite, on_log, threads)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from turnwise.errors import ModelError
+from turnwise.errors import MissingExtraError, ModelError
 
 if TYPE_CHECKING:
     from turnwise.training.fit import TrainConfig
@@ -87,6 +87,19 @@ def few_threads_for(model: Any) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def require_training_libraries() -> None:
+    """Check that the extra `train` is installed, without loading any of it.
+
+    Raises:
+        MissingExtraError: A package of it is missing.
+    """
+    from importlib.util import find_spec
+
+    for package in ("torch", "transformers", "datasets", "accelerate", "peft", "trl"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, extra="train", purpose="training")
 
 
 def quiet_libraries() -> None:

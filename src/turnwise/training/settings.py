@@ -54,14 +54,12 @@ def trainer_arguments(config: TrainConfig, checkpoints: Path, *, evaluates: bool
             f"trainer.eval_strategy is {given['eval_strategy']!r}, but there is no held-out data",
             hint="set eval_data or eval_size, or leave eval_strategy out",
         )
-    known = {field.name for field in dataclasses.fields(ReSUREConfig) if field.init}
     arguments: dict[str, Any] = {"report_to": "none", "disable_tqdm": True}
     if not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         # TRL's defaults are for GPUs; on a CPU both only cost time.
         arguments |= {"bf16": False, "dataloader_pin_memory": False}
         if "gradient_checkpointing" not in given:
-            new_name = "activation_checkpointing"  # of transformers from 5.19 on
-            arguments[new_name if new_name in known else "gradient_checkpointing"] = False
+            arguments["activation_checkpointing"] = False
     if evaluates:
         arguments["eval_strategy"] = "epoch"
     arguments |= METHODS[config.method]
