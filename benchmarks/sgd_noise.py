@@ -5,9 +5,10 @@
     python benchmarks/sgd_noise.py collect WORK      docs/results/sgd_swapped_replies.{md,json}
 
 The data: 2,000 dialogues of the train file, half of them with every assistant reply swapped for a reply of another
-dialogue; the base model is pretrained on the other 2,500. Evaluation is on the (clean) test file; the validation file
-(400 clean dialogues) initialises ReSURE's statistics, as the paper's 640 high-quality dialogues do. The oracle trains
-on the clean half only, once for the same number of epochs and once for the same number of steps.
+dialogue; the base model is pretrained on the other 2,500. Of the 400 (clean) validation dialogues the first 200
+initialise ReSURE's statistics, as the paper's 640 high-quality dialogues do, and the other 200 are held out. The test
+file (600 clean dialogues, many about services that no training dialogue knows) is held out too. The oracle trains on
+the clean half only, once for the same number of epochs and once for the same number of steps.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 SEEDS = (0, 1, 2)
+IN_DOMAIN, UNSEEN = "validation", "test"
 MAX_LENGTH = 320
 EPOCHS = 2
 NOISE_RATE = 0.5
@@ -65,6 +67,9 @@ def prepare(work: Path) -> None:
     dialogues = list(read_dialogues(DATA / "train.jsonl.gz"))
     noisy = swap_replies(dialogues[:NUM_NOISY], NOISE_RATE, seed=0)
     write_dialogues(noisy, work / "noisy.jsonl", overwrite=True)
+    validation = list(read_dialogues(DATA / "validation.jsonl.gz"))
+    write_dialogues(validation[:200], work / "warmup.jsonl", overwrite=True)
+    write_dialogues(validation[200:], work / "held_out.jsonl", overwrite=True)
     clean = [dialogue for dialogue in noisy if dialogue.metadata["noise"]["kind"] == "clean"]
     write_dialogues(clean, work / "clean.jsonl", overwrite=True)
 
@@ -101,12 +106,15 @@ def settings(work: Path, method: str, seed: int) -> dict:
     trainer = dict(TRAINER)
     if method == "oracle-same-steps":
         trainer["num_train_epochs"] = EPOCHS / (1 - NOISE_RATE)
-    warmup = [{"path": str(DATA / "validation.jsonl.gz")}] if METHODS[method]["method"] == "resure" else []
+    warmup = [{"path": str(work / "warmup.jsonl")}] if METHODS[method]["method"] == "resure" else []
     return {
         "model": str(work / "base"),
         "warmup_data": warmup,
         "data": [{"path": str(work / ("clean.jsonl" if oracle else "noisy.jsonl"))}],
-        "eval_data": [{"path": str(DATA / "test.jsonl.gz")}],
+        "eval_data": [
+            {"path": str(work / "held_out.jsonl"), "source": IN_DOMAIN},
+            {"path": str(DATA / "test.jsonl.gz"), "source": UNSEEN},
+        ],
         "trainer": trainer,
         "seed": seed,
         "output": str(work / "runs" / f"{method}-{seed}"),
@@ -114,10 +122,10 @@ def settings(work: Path, method: str, seed: int) -> dict:
     }
 
 
-def run(work: Path) -> None:
-    """Train every method with every seed; finished runs are left as they are."""
+def run(work: Path, *methods: str) -> None:
+    """Train every method (or those named) with every seed; finished runs are left as they are."""
     for seed in SEEDS:
-        for method in METHODS:
+        for method in methods or METHODS:
             config = settings(work, method, seed)
             if (Path(config["output"]) / "report.html").exists():
                 continue
@@ -129,7 +137,7 @@ def run(work: Path) -> None:
 
 
 def collect(work: Path) -> None:
-    """Write docs/results/sgd_swapped_replies.{json,md} from the finished runs."""
+    """Write the figures of the finished runs to docs/results/sgd_swapped_replies.json and print them as a table."""
     from transformers import AutoTokenizer, LlamaForCausalLM
 
     from turnwise import read_dialogues
@@ -137,61 +145,54 @@ def collect(work: Path) -> None:
 
     base = LlamaForCausalLM.from_pretrained(work / "base")
     tokenizer = AutoTokenizer.from_pretrained(work / "base")
-    test = list(read_dialogues(DATA / "test.jsonl.gz"))
+    held_out = {IN_DOMAIN: work / "held_out.jsonl", UNSEEN: DATA / "test.jsonl.gz"}
     results: dict = {
         "parameters": sum(parameter.numel() for parameter in base.parameters()),
-        "base": {"loss": dialogue_loss(base, tokenizer, test, max_length=MAX_LENGTH).loss},
+        "base": {
+            name: dialogue_loss(base, tokenizer, list(read_dialogues(path)), max_length=MAX_LENGTH).loss
+            for name, path in held_out.items()
+        },
         "methods": {},
     }
     for method in METHODS:
-        runs = []
+        runs = {}
         for seed in SEEDS:
             folder = work / "runs" / f"{method}-{seed}"
             if not (folder / "report.html").exists():
                 continue
             summary = json.loads((folder / "summary.json").read_text())
-            manifest = json.loads((folder / "manifest.json").read_text())
-            runs.append(
-                {
-                    "seed": seed,
-                    "loss": summary["eval"]["final"]["loss"],
-                    "loss_by_turn": summary["eval"]["final"]["loss_by_turn"],
-                    "steps": summary["steps"],
-                    "noise": summary.get("noise"),
-                    "versions": manifest["versions"],
-                }
-            )
+            runs[seed] = {
+                **{name: summary["eval"]["final"]["loss_by_source"][name] for name in held_out},
+                "loss_by_turn": summary["eval"]["final"]["loss_by_turn"],
+                "steps": summary["steps"],
+                "noise": summary.get("noise"),
+                "versions": json.loads((folder / "manifest.json").read_text())["versions"],
+            }
         results["methods"][method] = runs
-    seeds = [run["seed"] for run in results["methods"]["plain"]]
-    complete = [s for s in seeds if all(any(r["seed"] == s for r in runs) for runs in results["methods"].values())]
-    by_seed = {m: {r["seed"]: r for r in runs} for m, runs in results["methods"].items()}
+    seeds = [seed for seed in SEEDS if all(seed in runs for runs in results["methods"].values())]
+    results["complete_seeds"] = seeds
     lines = [
-        "| method | steps | held-out loss (nats/token), mean over seeds | each seed | minus plain, each seed "
-        "| AUROC of the ledger | AUROC of the loss alone | flagged |",
-        "|---|---|---|---|---|---|---|---|",
-        f"| base model, not fine-tuned | - | {results['base']['loss']:.4f} | - | - | - | - | - |",
+        "| method | steps | validation loss, mean | minus plain, each seed | test loss, mean | minus plain, each seed "
+        "| AUROC of the ledger | AUROC of the loss | flagged |",
+        "|---|---|---|---|---|---|---|---|---|",
+        f"| base, not fine-tuned | - | {results['base'][IN_DOMAIN]:.4f} | - | {results['base'][UNSEEN]:.4f} | - | - | - | - |",
     ]
-    for method, runs in by_seed.items():
-        losses = [runs[seed]["loss"] for seed in complete]
-        gains = [runs[seed]["loss"] - by_seed["plain"][seed]["loss"] for seed in complete]
-        cells = [
-            method,
-            str(runs[complete[0]]["steps"]),
-            f"{sum(losses) / len(losses):.4f}",
-            ", ".join(f"{loss:.4f}" for loss in losses),
-            "-" if method == "plain" else ", ".join(f"{gain:+.4f}" for gain in gains),
-        ]
-        noise = [runs[seed]["noise"] for seed in complete]
+    plain = results["methods"]["plain"]
+    for method, runs in results["methods"].items():
+        cells = [method, str(runs[seeds[0]]["steps"])]
+        for name in held_out:
+            cells.append(f"{sum(runs[seed][name] for seed in seeds) / len(seeds):.4f}")
+            gains = ", ".join(f"{runs[seed][name] - plain[seed][name]:+.4f}" for seed in seeds)
+            cells.append("-" if method == "plain" else gains)
         for key in ("auroc", "auroc_loss", "flagged_share"):
-            known = [n[key] for n in noise if n and n[key] is not None]
+            noise = [runs[seed]["noise"] for seed in seeds]
+            known = [one[key] for one in noise if one and one[key] is not None]
             cells.append(", ".join(f"{value:.3f}" for value in known) or "-")
         lines.append("| " + " | ".join(cells) + " |")
-    results["seeds"] = complete
     print("\n".join(lines))
     target = Path(__file__).parents[1] / "docs" / "results"
     (target / "sgd_swapped_replies.json").write_text(json.dumps(results, indent=1) + "\n")
-    (work / "table.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
-    {"prepare": prepare, "run": run, "collect": collect}[sys.argv[1]](Path(sys.argv[2]))
+    {"prepare": prepare, "run": run, "collect": collect}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
