@@ -175,7 +175,7 @@ def collect(work: Path) -> None:
         "| method | steps | validation loss, mean | minus plain, each seed | test loss, mean | minus plain, each seed "
         "| AUROC of the ledger | AUROC of the loss | flagged |",
         "|---|---|---|---|---|---|---|---|---|",
-        f"| base, not fine-tuned | - | {results['base'][IN_DOMAIN]:.4f} | - | {results['base'][UNSEEN]:.4f} | - | - | - | - |",
+        "| base, not fine-tuned | - | {:.4f} | - | {:.4f} | - | - | - | - |".format(*results["base"].values()),
     ]
     plain = results["methods"]["plain"]
     for method, runs in results["methods"].items():
