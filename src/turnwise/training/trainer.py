@@ -313,7 +313,9 @@ class ReSURETrainer(SFTTrainer):
         # Before TRL's own files: a checkpoint counts as complete when its trainer_state.json, written last, is there.
         if self.is_world_process_zero():
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-            write_json(folder / STATE_NAME, self.rule.state_dict())
+            # TRL's count of tokens is in no checkpoint of its own; without it `num_tokens` starts anew on resume.
+            tokens = int(getattr(self, "_total_train_tokens", 0))
+            write_json(folder / STATE_NAME, {**self.rule.state_dict(), "train_tokens": tokens})
             if self._ledger is not None:
                 self._ledger.flush(self.state.global_step)
         super()._save_checkpoint(model, trial)
@@ -330,6 +332,7 @@ class ReSURETrainer(SFTTrainer):
                 f"{path}: the checkpoint holds no ReSURE state", hint="it was not written by ReSURETrainer; start anew"
             ) from None
         self.rule.load_state_dict(state)
+        self._total_train_tokens = int(state.get("train_tokens", 0))
         self._resume_step = int(Path(checkpoint).name.rpartition("-")[2])
 
 
