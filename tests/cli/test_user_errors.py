@@ -117,8 +117,6 @@ def test_a_broken_line_is_named_by_file_and_line(train, tmp_path, demo):
 
 QUESTION = '{"role": "user", "content": "q"}'
 UNSUPERVISED = f'{{"messages": [{QUESTION}, {{"role": "assistant", "content": "a", "train": false}}]}}\n'
-    '{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "train": false}]}\n'
-)
 
 
 @pytest.mark.parametrize(
