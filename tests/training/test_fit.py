@@ -15,7 +15,7 @@ from turnwise.config import load_config
 from turnwise.data.read import read_dialogues
 from turnwise.data.write import write_dialogues
 from turnwise.dialogue import Dialogue, Message
-from turnwise.errors import ConfigError, DataError, ModelError, RunError
+from turnwise.errors import ConfigError, DataError, ModelError, RunError, TrainingError
 from turnwise.study.single import evaluate_run
 from turnwise.training.fit import TrainConfig, fit, last_complete_checkpoint
 from turnwise.training.ledger import Ledger
@@ -202,6 +202,19 @@ def test_text_and_typed_parts_mix_and_what_cannot_be_used_is_counted(demo, tmp_p
     )
 
 
+def test_broken_records_are_skipped_on_request_and_counted(demo, tmp_path):
+    data = tmp_path / "data.jsonl"
+    lines = demo.train.read_text().splitlines()[:5]
+    data.write_text("\n".join([*lines[:2], "{broken", *lines[2:], '{"messages": [{"role": 5}]}']) + "\n")
+    with pytest.raises(DataError, match=r"data\.jsonl:3"):
+        fit(config(demo, tmp_path / "run", data=[str(data)]))
+    result = fit(config(demo, tmp_path / "run", data=[str(data)], on_error="skip"))
+    assert result.summary["counts"]["train"] == 5
+    outputs = json.loads((tmp_path / "run" / "manifest.json").read_text())["outputs"]
+    assert outputs[0]["records_in"] == 7
+    assert outputs[0]["dropped"] == {"broken record (on_error: skip)": 2}
+
+
 @pytest.mark.parametrize(("unit", "reduction"), [("turn", "sample"), ("turn", "token"), ("dialogue", "token")])
 def test_units_and_reductions_are_settings(demo, tmp_path, unit, reduction):
     fit(config(demo, tmp_path / "run", resure={"unit": unit, "warmup_dialogues": 4}, reduction=reduction))
@@ -258,6 +271,13 @@ def test_a_resumed_folder_may_have_moved_but_not_its_settings_or_data(demo, tmp_
         fit(moved, resume=True)
 
 
+def test_checkpoints_without_optimizer_state_cannot_be_resumed_in_silence(demo, tmp_path):
+    settings = config(demo, tmp_path / "run", trainer={"save_only_model": True, "save_steps": 2})
+    fit(settings)
+    with pytest.raises(RunError, match="save_only_model keeps no state of the optimizer"):
+        fit(settings, resume=True)
+
+
 # --- refusals
 
 
@@ -293,8 +313,24 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(demo, tmp_path):
 
 
 def test_losses_that_are_not_finite_stop_the_run_which_says_so(demo, tmp_path):
-    from turnwise.errors import TrainingError
-
     with pytest.raises(TrainingError, match="losses were not finite"):
         fit(config(demo, tmp_path / "run", trainer={"learning_rate": 1e30, "max_grad_norm": 0.0, "max_steps": 20}))
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "failed"
+
+
+def test_a_run_that_takes_no_step_fails_instead_of_looking_done(demo, tmp_path):
+    trainer = {"dataloader_drop_last": True, "per_device_train_batch_size": 64}
+    with pytest.raises(TrainingError, match="no optimizer step was taken"):
+        fit(config(demo, tmp_path / "run", trainer=trainer))
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "failed"
+    assert not (tmp_path / "run" / "model").exists()
+
+
+def test_words_that_are_no_truth_values_reach_the_library(demo, tmp_path):
+    settings = load_config(
+        TrainConfig,
+        values={"model": str(demo.base), "data": [str(demo.train)], "output": str(tmp_path / "run")},
+        overrides=["trainer.save_strategy=no", "trainer.max_steps=1"],
+    )
+    fit(settings)
+    assert not list((tmp_path / "run" / "checkpoints").glob("checkpoint-*"))
