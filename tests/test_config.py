@@ -59,6 +59,12 @@ def test_a_date_is_a_text_and_never_a_crash(tmp_path):
     assert load(tmp_path, "free: {day: 2024-13-45}").free == {"day": "2024-13-45"}
 
 
+def test_no_and_off_are_texts_and_only_true_and_false_are_truth_values(tmp_path):
+    """The libraries' own words: `save_strategy: no`."""
+    found = load(tmp_path, "free: {a: no, b: off, c: yes, d: true, e: False, f: ~}").free
+    assert found == {"a": "no", "b": "off", "c": "yes", "d": True, "e": False, "f": None}
+
+
 def test_text_that_is_not_ascii_survives(tmp_path):
     assert load(tmp_path, "name: données/会話 🙂").name == "données/会話 🙂"
 

@@ -50,7 +50,7 @@ def _escaped(char: str) -> str:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table to stdout. Cells are shown as they are (no markup); floats with four significant digits."""
-    table = Table(title=plain(title), title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(show_edge=False, pad_edge=False)
     for number, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[number], int | float) or row[number] is None for row in rows)
         table.add_column(plain(column), justify="right" if numeric else "left", overflow="fold")
@@ -58,7 +58,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
         table.add_row(*(plain(format_cell(cell)) for cell in row))
     # Piped or in a log there is no terminal to fit; 80 columns would fold most tables.
     width = None if sys.stdout.isatty() else 140
-    Console(file=sys.stdout, highlight=False, width=width).print(table)
+    console = Console(file=sys.stdout, highlight=False, width=width)
+    console.print(plain(title, "italic"), soft_wrap=True)  # apart from the table, which would wrap a path in it
+    console.print(table)
 
 
 def format_cell(cell: Any) -> str:

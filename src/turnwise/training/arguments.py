@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from trl import SFTConfig
 
+from turnwise.errors import ConfigError
 from turnwise.training.weights import WeightingConfig
 
 
@@ -91,3 +93,28 @@ class ReSUREConfig(SFTConfig):
             pydantic.ValidationError: An option is out of range.
         """
         return WeightingConfig(**{name: getattr(self, name) for name in WeightingConfig.model_fields})
+
+
+def refuse_unsupported(config: Any, data_collator: Any, compute_loss_func: Any) -> None:
+    """Refuse what would lose the dialogue or the loss of a token.
+
+    Raises:
+        ConfigError: Something cannot be combined with weights; the message lists all of it.
+    """
+    if not isinstance(config, ReSUREConfig):
+        raise ConfigError(
+            f"ReSURETrainer expects a ReSUREConfig, found {type(config).__name__}",
+            hint="replace SFTConfig by ReSUREConfig; every argument of SFTConfig works",
+        )
+    problems = {
+        "packing_strategy='wrapped' cuts dialogues anywhere; use 'bfd'": config.packing
+        and config.packing_strategy == "wrapped",
+        "loss_type='dft' reads the weighted probabilities; use 'nll'": config.loss_type == "dft",
+        "label_smoothing_factor bypasses the per-token losses; set it to 0": config.label_smoothing_factor > 0,
+        "compute_loss_func bypasses the per-token losses; leave it out": compute_loss_func is not None,
+        "a data_collator of your own loses the dialogue and turn of each token; leave it out": data_collator
+        is not None,
+    }
+    found = [text for text, present in problems.items() if present]
+    if found:
+        raise ConfigError("ReSURE cannot be combined with these settings: " + "; ".join(found))

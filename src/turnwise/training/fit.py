@@ -21,7 +21,7 @@ from pydantic import Field, field_validator
 from turnwise.config import StrictModel
 from turnwise.data.read import ReadReport, read_dialogues
 from turnwise.dialogue import Dialogue, unique_ids
-from turnwise.errors import ConfigError, DataError, ModelError
+from turnwise.errors import ConfigError, DataError, ModelError, RunError, TrainingError
 from turnwise.run import RunFolder, write_json
 from turnwise.training.distributed import is_main_process
 from turnwise.training.ledger import DIALOGUES_NAME, write_dialogues_table
@@ -150,6 +150,11 @@ def _fit(
         resume_may_change=["output"],  # a folder may be moved, or be named in another way
         passive=not is_main_process(),
     )
+    if resume and config.trainer.get("save_only_model"):
+        raise RunError(
+            f"{folder.path}: cannot be resumed, because trainer.save_only_model keeps no state of the optimizer",
+            hint="start anew with --overwrite",
+        )
     _check_inputs_outside(config, folder.path)
     started = time.monotonic()
     checkpoints = folder.file("checkpoints")
@@ -176,7 +181,7 @@ def _fit(
             checkpoints.mkdir(exist_ok=True)
             _write_inputs(config, folder, train, trainer)
             trainer.add_callback(MetricsCallback(folder.file("metrics.jsonl"), checkpoint, on_log))
-        output = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        output = _train(trainer, checkpoint)
         summary = {
             "method": config.method,
             "model": config.model,
@@ -192,6 +197,20 @@ def _fit(
         }
         _save(config, folder, trainer, summary)
     return FitResult(folder.path, trainer, held_out, summary, is_main=not folder.passive)
+
+
+def _train(trainer: ReSURETrainer, checkpoint: Path | None) -> Any:
+    try:
+        output = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except ImportError as error:
+        # Kernels and optimizers of other packages are looked for only now.
+        raise ConfigError(f"trainer: {error}", hint="install the package, or leave the setting out") from error
+    if trainer.state.global_step == 0:
+        raise TrainingError(
+            "no optimizer step was taken: the training data do not fill one batch",
+            hint="lower trainer.per_device_train_batch_size, or leave out trainer.dataloader_drop_last",
+        )
+    return output
 
 
 def _mean_loss(trainer: ReSURETrainer, since_resume: float, checkpoint: Path | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,9 +26,21 @@ _OURS = {
     "reduction": "reduction",
     "truncation": "truncation",
     "template_policy": "template_policy",
+    "resume_from_checkpoint": "--resume",
     **dict.fromkeys(WeightingConfig.model_fields, "resure"),
 }
 """Arguments of the trainer that have a setting of their own: the name of that setting."""
+
+_WITHOUT_EFFECT = ("assistant_only_loss", "completion_only_loss", "chat_template_path")
+"""Arguments by which TRL prepares data. Here dialogues are encoded before TRL sees them."""
+
+_ABOVE_ZERO = (
+    "num_train_epochs",
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+    "max_length",
+)
 
 
 def trainer_arguments(config: TrainConfig, checkpoints: Path, *, evaluates: bool) -> ReSUREConfig:
@@ -49,6 +62,7 @@ def trainer_arguments(config: TrainConfig, checkpoints: Path, *, evaluates: bool
         if key in _OURS:
             raise ConfigError(f"trainer.{key}: set {_OURS[key]!r} instead", hint="turnwise decides this one itself")
     given = check_options(ReSUREConfig, config.trainer, "trainer", "trl.SFTConfig")
+    _check_values(given)
     if given.get("eval_strategy", "no") not in (False, "no") and not evaluates:
         raise ConfigError(
             f"trainer.eval_strategy is {given['eval_strategy']!r}, but there is no held-out data",
@@ -71,6 +85,22 @@ def trainer_arguments(config: TrainConfig, checkpoints: Path, *, evaluates: bool
         return ReSUREConfig(output_dir=str(checkpoints), **{**arguments, **given})
     except (ImportError, TypeError, ValueError) as error:
         raise ConfigError(f"trainer: {error}", hint="these are arguments of trl.SFTConfig") from error
+
+
+def _check_values(given: Mapping[str, Any]) -> None:
+    """Refuse values that the Trainer trips over, or passes over in silence."""
+    for key in _ABOVE_ZERO:
+        if given.get(key) is not None and given[key] <= 0:
+            raise ConfigError(f"trainer.{key}: expected a number above 0, found {given[key]!r}")
+    if not 0 <= given.get("learning_rate", 0) < math.inf:
+        raise ConfigError(f"trainer.learning_rate: expected a number of at least 0, found {given['learning_rate']!r}")
+    for key in _WITHOUT_EFFECT:
+        if key in given and given[key] is not (key == "assistant_only_loss"):
+            raise ConfigError(
+                f"trainer.{key}: has no effect, because turnwise encodes the dialogues itself",
+                hint="assistant replies are supervised; 'train' and 'weight' of a message, and the chat template in "
+                "the tokenizer's folder, change what is learnt",
+            )
 
 
 def lora_config(options: Mapping[str, Any] | None) -> Any:

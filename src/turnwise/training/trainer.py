@@ -22,7 +22,7 @@ from trl import SFTTrainer
 
 from turnwise.errors import ConfigError, TrainingError
 from turnwise.run import write_json
-from turnwise.training.arguments import ReSUREConfig
+from turnwise.training.arguments import ReSUREConfig, refuse_unsupported
 from turnwise.training.collate import ReSURECollator
 from turnwise.training.distributed import gather_rows
 from turnwise.training.ledger import LedgerWriter
@@ -62,7 +62,7 @@ class ReSURETrainer(SFTTrainer):
         if given.arguments.get("args") is None:
             given.arguments["args"] = ReSUREConfig("ReSURE")
         config, train_dataset = given.arguments["args"], given.arguments.get("train_dataset")
-        _refuse_unsupported(config, given.arguments.get("data_collator"), given.arguments.get("compute_loss_func"))
+        refuse_unsupported(config, given.arguments.get("data_collator"), given.arguments.get("compute_loss_func"))
         self._preparations: dict[str, Preparation] = {}
         self._encode_assistant = config.assistant_only_loss and is_conversational_dataset(train_dataset)
         asked, config.assistant_only_loss = config.assistant_only_loss, False  # TRL would demand its own template
@@ -264,6 +264,13 @@ class ReSURETrainer(SFTTrainer):
             self._group_counts.clear()
         super().log(logs, start_time)
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        # A finished run that is resumed has no step left; the Trainer would take one more before it looks.
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)
+
     # --- warm-up set, checkpoints, ledger ---------------------------------------------------------------------
 
     def begin_run(self) -> None:
@@ -307,7 +314,9 @@ class ReSURETrainer(SFTTrainer):
         # Before TRL's own files: a checkpoint counts as complete when its trainer_state.json, written last, is there.
         if self.is_world_process_zero():
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-            write_json(folder / STATE_NAME, self.rule.state_dict())
+            # TRL's count of tokens is in no checkpoint of its own; without it `num_tokens` starts anew on resume.
+            tokens = int(getattr(self, "_total_train_tokens", 0))
+            write_json(folder / STATE_NAME, {**self.rule.state_dict(), "train_tokens": tokens})
             if self._ledger is not None:
                 self._ledger.flush(self.state.global_step)
         super()._save_checkpoint(model, trial)
@@ -324,6 +333,7 @@ class ReSURETrainer(SFTTrainer):
                 f"{path}: the checkpoint holds no ReSURE state", hint="it was not written by ReSURETrainer; start anew"
             ) from None
         self.rule.load_state_dict(state)
+        self._total_train_tokens = int(state.get("train_tokens", 0))
         self._resume_step = int(Path(checkpoint).name.rpartition("-")[2])
 
 
@@ -385,23 +395,3 @@ def _take_columns(inputs: dict[str, Any]) -> TokenColumns | None:
     if taken["dialogue_ids"] is None or taken["turn_ids"] is None:
         return None
     return TokenColumns(taken["dialogue_ids"], taken["turn_ids"], taken[WEIGHT_COLUMN], inputs.get("seq_idx"))
-
-
-def _refuse_unsupported(config: Any, data_collator: Any, compute_loss_func: Any) -> None:
-    if not isinstance(config, ReSUREConfig):
-        raise ConfigError(
-            f"ReSURETrainer expects a ReSUREConfig, found {type(config).__name__}",
-            hint="replace SFTConfig by ReSUREConfig; every argument of SFTConfig works",
-        )
-    problems = {
-        "packing_strategy='wrapped' cuts dialogues anywhere; use 'bfd'": config.packing
-        and config.packing_strategy == "wrapped",
-        "loss_type='dft' reads the weighted probabilities; use 'nll'": config.loss_type == "dft",
-        "label_smoothing_factor bypasses the per-token losses; set it to 0": config.label_smoothing_factor > 0,
-        "compute_loss_func bypasses the per-token losses; leave it out": compute_loss_func is not None,
-        "a data_collator of your own loses the dialogue and turn of each token; leave it out": data_collator
-        is not None,
-    }
-    found = [text for text, present in problems.items() if present]
-    if found:
-        raise ConfigError("ReSURE cannot be combined with these settings: " + "; ".join(found))
