@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -56,8 +57,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
         table.add_column(plain(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(plain(format_cell(cell)) for cell in row))
-    # Piped or in a log there is no terminal to fit; 80 columns would fold most tables.
-    width = None if sys.stdout.isatty() else 140
+    # Piped or in a log there is no terminal to fit; 80 columns would fold most tables. COLUMNS wins, as in rich.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
     console = Console(file=sys.stdout, highlight=False, width=width)
     console.print(plain(title, "italic"), soft_wrap=True)  # apart from the table, which would wrap a path in it
     console.print(table)
