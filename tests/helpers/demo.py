@@ -7,8 +7,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-LIMITS = ["--set", "trainer.logging_steps=1", "--set", "trainer.per_device_train_batch_size=4"]
-
 
 @dataclass(frozen=True)
 class Demo:
