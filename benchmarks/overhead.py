@@ -142,6 +142,7 @@ def main() -> None:
                     flush=True,
                 )
     target = Path(__file__).parents[1] / "docs" / "results" / "overhead.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(results, indent=1) + "\n")
 
 

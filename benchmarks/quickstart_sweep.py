@@ -52,6 +52,7 @@ def main(work: Path) -> None:
                 cells.append(", ".join(f"{value:.3f}" for value in known) or "-")
             lines.append("| " + " | ".join(cells) + " |")
     target = Path(__file__).parents[1] / "docs" / "results"
+    target.mkdir(parents=True, exist_ok=True)
     (target / "quickstart_sweep.json").write_text(json.dumps(results, indent=1) + "\n")
     (work / "table.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

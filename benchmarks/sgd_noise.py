@@ -191,6 +191,7 @@ def collect(work: Path) -> None:
         lines.append("| " + " | ".join(cells) + " |")
     print("\n".join(lines))
     target = Path(__file__).parents[1] / "docs" / "results"
+    target.mkdir(parents=True, exist_ok=True)
     (target / "sgd_swapped_replies.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
