@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from demo import run_main
 
 from turnwise.config import load_config
 from turnwise.data.read import read_dialogues
 from turnwise.evaluation.loss import HeldOutLoss, Tally
+from turnwise.study import single
 from turnwise.study.single import as_list, dialogue_loss, evaluate_run, loss_figures
 from turnwise.training.fit import TrainConfig, fit
 
@@ -81,3 +83,26 @@ def test_figures_are_lists_over_turns_with_holes():
     assert figures["tokens_by_turn"] == [2, None, 2]
     assert (figures["loss"], figures["tokens"], figures["loss_by_source"]) == (1.5, 4, {"s": 1.5})
     assert as_list({}) == []
+
+
+def test_a_run_that_flagged_nearly_everything_says_so():
+    """Above nine tenths the thresholds no longer describe the model; below, nothing is said."""
+    assert single._cautions(None) == []
+    assert single._cautions(0.85) == []
+    (caution,) = single._cautions(0.997)
+    assert "100% of what was judged in the last epoch was flagged" in caution
+    assert "resure.half_life" in caution
+
+
+def test_the_last_flag_rate_counts_the_judged_units_of_the_last_epoch_only(demo, tmp_path):
+    result = train(
+        demo,
+        tmp_path / "run",
+        resure={"warmup_dialogues": 4, "ramp_steps": 0},
+        trainer={"max_steps": -1, "num_train_epochs": 2},
+    )
+    summary = evaluate_run(result)
+    rows = pq.read_table(tmp_path / "run" / "ledger.parquet").to_pylist()
+    judged = [row["flagged"] for row in rows if row["epoch"] == 1 and row["threshold"] is not None]
+    assert judged
+    assert summary["last_flag_rate"] == pytest.approx(sum(judged) / len(judged))

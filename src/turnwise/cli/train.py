@@ -61,6 +61,8 @@ def train(
     summary = evaluate_run(result)
     report = build_report(result.run)
     _print_summary(summary)
+    for caution in summary["cautions"]:
+        note(f"caution: {caution}")
     note(f"report: {report}")
     if json:
         print_json({**summary, "run": str(result.run), "report": str(report)})

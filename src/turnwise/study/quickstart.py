@@ -105,6 +105,7 @@ def run_quickstart(
         measured = {"base": _measure_base(base_path, recipe, held_out)}
         accuracies: dict[str, AccuracyByTurn] = {"base": measured["base"][1]}
         noise: dict[str, Any] = {}
+        cautions: list[str] = []
         for name, method in METHODS.items():
             tell(f"fine-tuning: {name}")
             result = fit(_train_config(config, method, base_path, files, folder.file(name)), on_log=log_hook(name))
@@ -114,6 +115,7 @@ def run_quickstart(
             accuracies[name] = accuracy
             measured[name] = (summary["eval"]["final"], accuracy)
             noise = summary["noise"]
+            cautions += summary["cautions"]
             write_json(
                 folder.file(name, "summary.json"),
                 {**summary, "eval": {"final": _figures(*measured[name], config.seed)}},
@@ -127,7 +129,7 @@ def run_quickstart(
             "auroc_noise": noise["auroc"],
             "precision_at_flagged": noise["precision_at_flagged"],
             "noise": noise,
-            "findings": _findings(figures, accuracies, noise, config),
+            "findings": [*_findings(figures, accuracies, noise, config), *cautions],
             "counts": {"train": config.num_train, "eval": config.num_eval, "warmup": config.num_warmup},
             "wall_seconds": time.monotonic() - started,
         }

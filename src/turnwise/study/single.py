@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from turnwise.training.spans import Policy
 
 
+LOCKED_OUT = 0.9
+"""Share of flagged units in the last epoch from which on the run is not to be trusted (docs/results)."""
+
+
 def evaluate_run(result: FitResult) -> dict[str, Any]:
     """Measure a finished run and add the figures to its `summary.json`.
 
@@ -23,8 +27,10 @@ def evaluate_run(result: FitResult) -> dict[str, Any]:
         result: The run.
 
     Returns:
-        The summary: what training wrote, `eval.final` where the run has held-out dialogues, and `noise` and
-        `auroc_noise` where its dialogues carry labels of planted noise (otherwise `auroc_noise` is None).
+        The summary: what training wrote; `eval.final` where the run has held-out dialogues; `noise` and
+        `auroc_noise` where its dialogues carry labels of planted noise (otherwise `auroc_noise` is None);
+        `last_flag_rate`, the flagged share of the units judged in the last epoch; and `cautions`, sentences that
+        are empty where nothing looks wrong.
     """
     summary = dict(result.summary)
     trainer = result.trainer
@@ -39,13 +45,27 @@ def evaluate_run(result: FitResult) -> dict[str, Any]:
             template_policy=trainer.args.template_policy,
         )
         summary["eval"] = {"final": loss_figures(measured)}
-    detection = noise_detection(Ledger.open(result.run)) if result.trainer.args.ledger else None
+    ledger = Ledger.open(result.run) if trainer.args.ledger else None
+    detection = None if ledger is None else noise_detection(ledger)
+    summary["last_flag_rate"] = None if ledger is None else ledger.last_flag_rate()
+    summary["cautions"] = _cautions(summary["last_flag_rate"])
     summary["auroc_noise"] = None if detection is None else detection.auroc
     summary["precision_at_flagged"] = None if detection is None else detection.precision_at_flagged
     if detection is not None:
         summary["noise"] = detection.to_dict()
     write_json(result.run / "summary.json", summary)
     return summary
+
+
+def _cautions(last_flag_rate: float | None) -> list[str]:
+    """What the user should know before trusting the run."""
+    if last_flag_rate is None or last_flag_rate <= LOCKED_OUT:
+        return []
+    return [
+        f"{last_flag_rate:.0%} of what was judged in the last epoch was flagged: the losses have left the thresholds "
+        "behind, and flagged losses never move them. Lower the learning rate, warm up on more dialogues, or set "
+        "resure.half_life"
+    ]
 
 
 def dialogue_loss(

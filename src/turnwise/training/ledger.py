@@ -219,6 +219,12 @@ class Ledger:
         )
         return grouped.take(order)
 
+    def last_flag_rate(self) -> float | None:
+        """Share of the units judged in the last epoch that were flagged; None where none was judged in it."""
+        last = self.table.filter(pc.equal(self.table["epoch"], pc.max(self.table["epoch"])))
+        judged = last.filter(pc.is_valid(last["threshold"]))
+        return float(pc.mean(judged["flagged"]).as_py()) if len(judged) else None
+
     def least_reliable(self, limit: int = 20) -> list[LedgerEntry]:
         """The least reliable units with their history and, where the run holds it, their text."""
         rows = self.by_unit().slice(0, limit).to_pylist()
