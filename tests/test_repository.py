@@ -11,9 +11,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 400
-LONGER = {
-    "src/turnwise/training/trainer.py": "the seam to TRL is one class; what can be outside it is (units, weights)",
-}
 # Put together so that this file does not hold what it looks for.
 FOREIGN = {
     "a path of a machine": r"(?<![\w.{/])/(?:home|Users|root|work|mnt)/\w",
@@ -62,10 +59,9 @@ def test_no_tracked_file_is_large_or_made_by_a_run():
     assert [name for name in paths if re.search(r"(^|/)(runs|\.venv|__pycache__)/|\.(pkl|bin|pt|pyc)$", name)] == []
 
 
-def test_source_files_are_of_a_readable_size_or_have_a_reason():
+def test_source_files_are_of_a_readable_size():
     sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in source_files()}
-    assert {name: size for name, size in sizes.items() if size > LONGEST and name not in LONGER} == {}
-    assert {name for name in LONGER if sizes.get(name, 0) <= LONGEST} == set(), "no longer an exception"
+    assert {name: size for name, size in sizes.items() if size > LONGEST} == {}
 
 
 def public(node: ast.AST) -> list[ast.AST]:
