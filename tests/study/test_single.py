@@ -91,7 +91,7 @@ def test_a_run_that_flagged_nearly_everything_says_so():
     assert single._cautions(0.85) == []
     (caution,) = single._cautions(0.997)
     assert "100% of what was judged in the last epoch was flagged" in caution
-    assert "resure.half_life" in caution
+    assert "raise resure.alpha" in caution
 
 
 def test_the_last_flag_rate_counts_the_judged_units_of_the_last_epoch_only(demo, tmp_path):

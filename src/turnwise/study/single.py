@@ -63,8 +63,7 @@ def _cautions(last_flag_rate: float | None) -> list[str]:
         return []
     return [
         f"{last_flag_rate:.0%} of what was judged in the last epoch was flagged: the losses have left the thresholds "
-        "behind, and flagged losses never move them. Lower the learning rate, warm up on more dialogues, or set "
-        "resure.half_life"
+        "behind, and flagged losses never move them. Lower the learning rate, or raise resure.alpha"
     ]
 
 
