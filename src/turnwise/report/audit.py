@@ -136,7 +136,7 @@ def read_labels(path: Path) -> Labels:
     named: list[bool] = []
     turns: list[int] = []
     kinds = {"clean": 0}
-    for batch in _batches(path, ("id", "noise")):
+    for batch in read_batches(path, ("id", "noise")):
         for dialogue_id, noise in zip(batch["id"].to_pylist(), batch["noise"].to_pylist(), strict=True):
             label = read_label(noise)
             if label is None or dialogue_id is None:
@@ -186,7 +186,7 @@ def audit_ledger(path: Path, labels: Labels) -> Audit:
     windows = max(1, min(MAX_WINDOWS, last - first + 1, max(4, rows // _ROWS_PER_WINDOW)))
     sums = _Sums(len(labels.kinds) + 1, windows)
     parts = []
-    for batch in _batches(path, _COLUMNS):
+    for batch in read_batches(path, _COLUMNS):
         column = {name: _numpy(batch[name]) for name in _COLUMNS[1:]}
         kinds = labels.of_rows(batch["dialogue_id"], column["turn"])
         window = ((np.nan_to_num(column["step"], nan=first) - first) * windows / (last - first + 1)).astype(np.int64)
@@ -254,7 +254,7 @@ def _extent(path: Path) -> tuple[int, int, int, int]:
     first: int | None = None
     last = rows = 0
     epochs: set[int] = set()
-    for batch in _batches(path, ("step", "epoch")):
+    for batch in read_batches(path, ("step", "epoch")):
         rows += batch.num_rows
         ends = pc.min_max(batch["step"]).as_py()
         if ends["min"] is not None:
@@ -266,7 +266,12 @@ def _extent(path: Path) -> tuple[int, int, int, int]:
     return first or 0, last, rows, max(1, len(epochs))
 
 
-def _batches(path: Path, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+def read_batches(path: Path, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    """Some columns of a Parquet file, a batch of rows at a time.
+
+    Raises:
+        DataError: The file is no Parquet file, or lacks one of the columns.
+    """
     try:
         with pq.ParquetFile(path) as file:
             missing = [name for name in columns if name not in file.schema_arrow.names]

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import DataError
-from turnwise.report.audit import Audit, read_label
+from turnwise.report.audit import Audit, read_batches, read_label
 from turnwise.report.text import as_number, clip
 
 TOP = 50
@@ -206,14 +205,6 @@ def _records_by_id(path: Path, ids: pa.Array) -> dict[str, dict[str, Any]]:
 def _matching(path: Path, columns: tuple[str, ...], ids: pa.Array) -> list[dict[str, Any]]:
     """Rows whose first column is one of `ids`; only those rows are held in memory."""
     rows: list[dict[str, Any]] = []
-    try:
-        with pq.ParquetFile(path) as file:
-            missing = [name for name in columns if name not in file.schema_arrow.names]
-            if missing:
-                raise DataError(f"expected the columns {', '.join(columns)}; missing: {', '.join(missing)}", path=path)
-            for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
-                wanted = pc.is_in(batch[columns[0]].cast(pa.string()), value_set=ids)
-                rows.extend(batch.filter(wanted).to_pylist())
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"expected a Parquet file ({error})", path=path) from error
+    for batch in read_batches(path, columns):
+        rows.extend(batch.filter(pc.is_in(batch[columns[0]], value_set=ids)).to_pylist())
     return rows

@@ -138,6 +138,18 @@ def as_objects(values: Any, where: str) -> list[dict[str, Any]]:
     return values
 
 
+def speaker_roles(items: Sequence[Record], key: str, options: Options, where: str) -> list[str]:
+    """The roles of messages that name their speaker under `key`; names that nobody knows pass through.
+
+    Raises:
+        DataError: A message has no such name.
+    """
+    for number, item in enumerate(items):
+        if not isinstance(item.get(key), str) or not item[key]:
+            raise DataError(f"expected {where}[{number}] to have a text {key!r}, found {item.get(key)!r}")
+    return resolve_roles([item[key] for item in items], options, strict=False)
+
+
 def resolve_roles(names: Sequence[str], options: Options, *, strict: bool) -> list[str]:
     """Canonical roles of the speakers of one dialogue, message by message.
 

@@ -13,11 +13,10 @@ from turnwise.data.formats.common import (
     build_dialogue,
     build_message,
     list_under,
-    resolve_roles,
+    speaker_roles,
     without,
 )
 from turnwise.dialogue import Dialogue, Message
-from turnwise.errors import DataError
 
 _KEYS = ("messages", "conversations", "conversation")
 
@@ -39,10 +38,7 @@ def parse_messages(values: object, options: Options, where: str = "messages") ->
         DataError: The list is empty, an item is no message, or its content is neither text, parts nor null.
     """
     items = as_objects(values, where)
-    for number, item in enumerate(items):
-        if not isinstance(item.get("role"), str) or not item["role"]:
-            raise DataError(f"expected {where}[{number}] to have a text 'role', found {item.get('role')!r}")
-    roles = resolve_roles([item["role"] for item in items], options, strict=False)
+    roles = speaker_roles(items, "role", options, where)
     return [
         build_message(
             role,

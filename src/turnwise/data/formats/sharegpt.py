@@ -15,11 +15,10 @@ from turnwise.data.formats.common import (
     build_dialogue,
     build_message,
     list_under,
-    resolve_roles,
+    speaker_roles,
     without,
 )
 from turnwise.dialogue import Content, Dialogue, Message
-from turnwise.errors import DataError
 
 _KEYS = ("conversations", "conversation")
 
@@ -41,10 +40,7 @@ def parse_messages(values: object, options: Options, where: str = "conversations
         DataError: The list is empty, an item is no message, or its value is neither text, parts nor null.
     """
     items = as_objects(values, where)
-    for number, item in enumerate(items):
-        if not isinstance(item.get("from"), str) or not item["from"]:
-            raise DataError(f"expected {where}[{number}] to have a text 'from', found {item.get('from')!r}")
-    roles = resolve_roles([item["from"] for item in items], options, strict=False)
+    roles = speaker_roles(items, "from", options, where)
     return [
         _message(item, role, as_content(item.get("value"), f"'value' of {where}[{number}]"))
         for number, (item, role) in enumerate(zip(items, roles, strict=True))
