@@ -25,7 +25,6 @@ MESSAGE_CAP = 2000
 
 _MESSAGES_CAP = 40
 _ROWS_CAP = 60
-_BATCH = 1 << 17
 
 
 @dataclass(frozen=True)
