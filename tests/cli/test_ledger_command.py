@@ -64,7 +64,7 @@ def test_the_least_reliable_stands_first_with_its_history_and_text(run, monkeypa
     assert err == ""
     assert lines[0].strip() == f"least reliable of 2 in {run}"
     first = next(line for line in lines if line.startswith("bad"))
-    assert [cell.strip() for cell in first.split("│")][:6] == ["bad", "-", "0.625", "3.5", "- 2.00", "1.00 0.25"]
+    assert [cell.strip() for cell in first.split("│")][:6] == ["bad", "-", "0.625", "4 3", "- 2", "1 0.25"]
     assert out.index("bad ") < out.index("good ")
     assert "user: q0" in out
     assert "END" not in out, "shortened unless asked for in full"

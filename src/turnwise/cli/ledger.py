@@ -32,14 +32,14 @@ def ledger(
             entry.dialogue_id,
             entry.turn,
             entry.mean_weight,
-            entry.mean_loss,
+            _join(entry, "loss"),
             _join(entry, "threshold"),
             _join(entry, "weight"),
             _excerpt(entry, full),
         )
         for entry in entries
     ]
-    columns = ("dialogue", "turn", "weight", "loss", "threshold by epoch", "weight by epoch", "text")
+    columns = ("dialogue", "turn", "weight", "loss by epoch", "threshold by epoch", "weight by epoch", "text")
     print_table(f"least reliable of {len(opened.by_unit())} in {run}", columns, rows)
     if json:
         print_json({"run": str(run), "entries": [entry.to_dict() for entry in entries]})
@@ -47,7 +47,7 @@ def ledger(
 
 def _join(entry: LedgerEntry, key: str) -> str:
     values = [row[key] for row in entry.history]
-    return " ".join("-" if value is None else f"{value:.2f}" for value in values)
+    return " ".join("-" if value is None else f"{value:.3g}" for value in values)
 
 
 def _excerpt(entry: LedgerEntry, full: bool) -> str:

@@ -93,7 +93,7 @@ class Verdict:
     """What the rule said of one batch.
 
     Attributes:
-        weights_U: float64, in [0, 1]; 0 only for non-finite losses.
+        weights_U: float64, in [0, 1]; 0 for non-finite losses, and where Eq. 6 underflows without a floor above it.
         thresholds_U: float64, nats per token; NaN where the unit could not be judged (warm-up, too small a group).
         flagged_U: bool, loss above threshold.
         finite_U: bool, the loss is a finite number.
