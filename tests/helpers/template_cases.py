@@ -171,3 +171,10 @@ def chat(*texts: str, system: str | None = None) -> list[dict]:
 def supervised_text(tokenizer, encoded, turn_index: int) -> str:
     ids = [token for token, turn in zip(encoded.input_ids, encoded.turn_ids, strict=True) if turn == turn_index]
     return tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+
+
+THREE_TURNS = chat("Is it fine?", "Yes, it is.", "In Paris?", "你好 🙂", "Bye", "The end\nof it.")
+
+
+def chat_ids(tokenizer, messages, **options):
+    return tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **options)["input_ids"]
