@@ -137,7 +137,8 @@ def test_overwriting_empties_the_folder_but_follows_no_link_out_of_it(tmp_path):
     folder = RunFolder.open(run, "train", overwrite=True)
     assert (run / "kept").exists(), "nothing is removed before the run begins"
     with folder:
-        assert names(run) == [MANIFEST_NAME]
+        assert names(run) == [".lock", MANIFEST_NAME]
+    assert names(run) == [MANIFEST_NAME]
     assert names(outside) == ["precious"]
 
 
@@ -225,3 +226,17 @@ def test_a_missing_manifest_is_told(tmp_path):
 def test_a_manifest_is_plain_json_with_its_schema_version(tmp_path):
     Manifest("train").write(tmp_path / MANIFEST_NAME)
     assert json.loads((tmp_path / MANIFEST_NAME).read_text())["schema_version"] == SCHEMA_VERSION
+
+
+def test_a_folder_that_another_process_writes_to_is_refused(tmp_path):
+    """A second run, whether it would resume or overwrite, leaves the first one's files alone."""
+    with RunFolder.open(tmp_path / "run", "train") as running:
+        (running.path / "part").write_text("x")
+        for options in ({"resume": True}, {"overwrite": True}):
+            second = RunFolder.open(tmp_path / "run", "train", **options)
+            with pytest.raises(RunError, match="another process is writing"):
+                second.__enter__()
+        assert (running.path / "part").read_text() == "x"
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["manifest.json", "part"]
+    with RunFolder.open(tmp_path / "run", "train", resume=True):
+        pass

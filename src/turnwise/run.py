@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata as importlib_metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from turnwise.errors import RunError
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
+_LOCK_NAME = ".lock"
 _VERSIONED_PACKAGES = ("turnwise", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
@@ -179,6 +180,7 @@ class RunFolder:
         self.resumed = earlier is not None
         self.passive = passive
         self._earlier = earlier or {}
+        self._lock: IO[bytes] | None = None
 
     @classmethod
     def open(
@@ -218,7 +220,7 @@ class RunFolder:
         if passive:
             return cls(path, manifest, passive=True)
         _check_writable(path)
-        taken = path.is_dir() and any(path.iterdir())
+        taken = path.is_dir() and any(entry.name != _LOCK_NAME for entry in path.iterdir())
         if not taken:
             return cls(path, manifest)
         if not (path / MANIFEST_NAME).exists():
@@ -256,9 +258,10 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         if self.passive:
             return self
-        if not self.resumed and self.path.is_dir():
-            _empty(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(self.path)
+        if not self.resumed:
+            _empty(self.path)
         self.manifest.write(self.file(MANIFEST_NAME))
         return self
 
@@ -273,6 +276,9 @@ class RunFolder:
             status = "failed"
         self.manifest.finish(status)
         self.manifest.write(self.file(MANIFEST_NAME))
+        if self._lock is not None:
+            self.file(_LOCK_NAME).unlink(missing_ok=True)
+            self._lock.close()
 
 
 def package_versions() -> dict[str, str]:
@@ -317,8 +323,31 @@ def _check_writable(path: Path) -> None:
         raise RunError(f"{path}: no permission to write in {existing}", hint="choose another --output")
 
 
+def _lock(folder: Path) -> IO[bytes] | None:
+    """Keep other processes off a folder; the system gives the lock back when this one ends, however it ends.
+
+    Raises:
+        RunError: Another process is writing to the folder.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        return None
+    stream = (folder / _LOCK_NAME).open("wb")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        stream.close()
+        raise RunError(
+            f"{folder}: another process is writing to this folder", hint="wait for it, or choose another --output"
+        ) from None
+    return stream
+
+
 def _empty(folder: Path) -> None:
     for entry in folder.iterdir():
+        if entry.name == _LOCK_NAME:
+            continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
