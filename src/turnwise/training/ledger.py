@@ -158,6 +158,7 @@ class Ledger:
     def __init__(self, table: pa.Table, dialogues: Path | None = None) -> None:
         self.table = table
         self._dialogues = dialogues
+        self._units: pa.Table | None = None
 
     @classmethod
     def open(cls, run: str | Path) -> Ledger:
@@ -192,8 +193,13 @@ class Ledger:
         """One row per unit: `dialogue_id`, `turn`, `mean_weight`, `mean_loss`, `mean_excess`, `flagged`, `epochs`.
 
         Sorted from the least reliable on: lowest mean weight, then highest mean excess over the threshold, then
-        highest mean loss. A non-finite loss has weight 0 and so comes first.
+        highest mean loss. A non-finite loss has weight 0 and so comes first. Summed up once, on the first call.
         """
+        if self._units is None:
+            self._units = self._sum_up()
+        return self._units
+
+    def _sum_up(self) -> pa.Table:
         table = self.table.append_column("excess", pc.subtract(self.table["loss"], self.table["threshold"]))
         table = table.set_column(table.schema.get_field_index("flagged"), "flagged", table["flagged"].cast(pa.int32()))
         grouped = table.group_by(["dialogue_id", "turn"]).aggregate(
