@@ -14,6 +14,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pydantic import Field
+
+from turnwise.config import StrictModel
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import ConfigError
 
@@ -244,6 +247,25 @@ class World:
         if not wanted or wanted not in spans:
             return False
         return not any(other.casefold() in found for other in self.alternatives(expected))
+
+
+class WorldConfig(StrictModel):
+    """Dialogues of a checkable world, as a configuration file asks for them."""
+
+    n: int = Field(ge=1, description="How many dialogues.")
+    seed: int = Field(0, description="Seed of the dialogues.")
+    world_seed: int = Field(0, description="Seed of the table of facts.")
+    num_entities: int = Field(32, description="People in the world, 2 to 32.")
+    turns: tuple[int, int] = Field((3, 6), description="Least and most turns of a dialogue.")
+    told: float = Field(0.0, description="Share of dialogues that tell something first and ask for it later.")
+
+    def world(self) -> World:
+        """The world that the dialogues come from."""
+        return World(self.world_seed, self.num_entities)
+
+    def dialogues(self) -> Iterator[Dialogue]:
+        """The dialogues, as `World.dialogues` generates them."""
+        return self.world().dialogues(self.n, seed=self.seed, turns=self.turns, told=self.told)
 
 
 def _plan(draw: random.Random, cast: list[str], num_turns: int, tells: bool) -> list[tuple[str, str]]:
