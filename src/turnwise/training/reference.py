@@ -113,7 +113,7 @@ def judge_before_training(trainer: ReSURETrainer) -> Reliability:
     if context_free_U is not None:
         finite_U &= np.isfinite(context_free_U)
     found = fit_reliability(_as_known(units, context_free_U), good, prior=trainer.args.dialogue_prior)
-    weights_U = np.zeros(len(units.loss_U))
+    weights_U = np.ones(len(units.loss_U))  # without a finite loss there is nothing to judge by
     weights_U[finite_U] = found.weights_U
     trainer.rule.weights = {  # type: ignore[attr-defined]
         (row, turn): weight
