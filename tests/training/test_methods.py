@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from demo import run_main
+from hypothesis import given
+from hypothesis import strategies as st
 from template_cases import CHATML, CHATML_TOOLS, chat, make_tokenizer
 from tiny import make_trainer, tiny_llama, token_rows, trace
 from transformers import AutoModelForCausalLM
@@ -64,6 +66,8 @@ TABLE = [
     (["<|im_start|>", "as", "sistan", "t", "\n"], ".....", ".....", "22222"),
     (["Bonjour", "<|im_end|>", "\n"], "22.", "22.", "222"),
 ]
+FINDER = SpanFinder(make_tokenizer(CHATML))
+SOME_AND_ALL = ("assistant", "all")
 COLUMN = {"baize": 1, "vicuna": 1, "resure": 1, "dft": 1, "chatglm3": 2, "all": 3}
 
 
@@ -90,6 +94,16 @@ def test_a_turn_that_is_not_to_be_learnt_takes_its_context_and_tools_with_it():
         finder = SpanFinder(tokenizer, supervise_tools=supervise == "assistant_and_tools")
         encoded = encode_dialogue(messages, finder, max_length=None, supervise=supervise)
         assert set(encoded.turn_ids) == {-1, 1, 2}
+
+
+@given(st.lists(st.text(alphabet="aé 🙂\n", max_size=6), min_size=2, max_size=8).filter(lambda texts: texts[1]))
+def test_with_all_tokens_every_token_has_a_turn_and_the_replies_keep_theirs(texts):
+    encoded = {name: encode_dialogue(chat(*texts), FINDER, max_length=None, supervise=name) for name in SOME_AND_ALL}
+    some, every = (encoded[name].turn_ids for name in SOME_AND_ALL)
+    assert every == sorted(every)
+    assert min(every) == 0
+    assert encoded["all"].labels == encoded["all"].input_ids
+    assert all(turn in (-1, whole) for turn, whole in zip(some, every, strict=True))
 
 
 def test_the_tools_answers_need_a_finder_that_marks_them():
@@ -142,6 +156,7 @@ def test_baize_is_lora_on_all_linear_layers_unless_the_user_says_otherwise():
     assert (changed.r, changed.lora_alpha, changed.target_modules) == (2, 16, {"q_proj"})
     assert peft_options(settings_of("vicuna")) is None
     assert peft_options(settings_of("vicuna", peft={"r": 2})) == {"r": 2}
+    assert peft_options(settings_of("base", peft={"r": 2})) is None  # nothing is trained, so there is no adapter
 
 
 @pytest.mark.parametrize(
@@ -151,7 +166,7 @@ def test_baize_is_lora_on_all_linear_layers_unless_the_user_says_otherwise():
         ("base", {"supervise": "all"}, "supervise: has no effect with the method 'base'"),
         ("base", {"reduction": "token"}, "reduction: has no effect with the method 'base'"),
         ("base", {"trainer": {"ledger": True}}, "there is no ledger"),
-        ("dft", {"reduction": "sample"}, "dft' goes only with weighting=False and reduction='token'"),
+        ("dft", {"reduction": "sample"}, "reduction: expected 'token' with the method 'dft', found 'sample'"),
         ("dft", {"trainer": {"loss_type": "nll"}}, "expected 'dft' with the method 'dft', found 'nll'"),
         ("resure", {"trainer": {"loss_type": "dft"}}, "dft' goes only with weighting=False and reduction='token'"),
         ("vicuna", {"reduction": "sample", "trainer": {"loss_type": "dft"}}, "dft' goes only with"),
@@ -323,14 +338,27 @@ def test_base_leaves_the_model_alone_and_is_measured_like_the_rest(talks, demo, 
     assert all(torch.equal(value, before[name]) for name, value in again.trainer.model.named_parameters())
 
 
+EVERYTHING = "<|user|>weather?<|end|><|assistant|>ask<|end|><|tool|>rain<|end|><|assistant|>it rains<|end|>"
+EVERYTHING += "<|user|>so?<|end|><|assistant|>stay in<|end|>"
+
+
 @pytest.mark.slow
-def test_loss_on_every_token_is_a_setting_of_every_method(talks, demo, tmp_path):
-    """Baize's own script takes the loss on everything; `supervise: all` does, and is TRL's loss on all tokens."""
-    result = run("baize", talks, demo, tmp_path / "run", supervise="all")
-    row = result.trainer.train_dataset[0]
-    assert row["labels"] == row["input_ids"]
+@pytest.mark.parametrize(
+    ("method", "supervise", "learnt"),
+    [
+        ("baize", "all", EVERYTHING),  # as Baize's own script
+        ("chatglm3", "assistant", "".join(REPLIES)),  # as ChatGLM3's earlier one
+        ("resure", "last", REPLIES[2]),
+        ("vicuna", "assistant_and_tools", LEARNT["chatglm3"]),
+    ],
+)
+def test_the_users_choice_of_tokens_wins_over_the_methods(method, supervise, learnt, talks, demo, tmp_path):
+    trainer = run(method, talks, demo, tmp_path / "run", supervise=supervise).trainer
+    labels = [label for label in trainer.train_dataset[0]["labels"] if label != -100]
+    assert trainer.processing_class.decode(labels) == learnt
     table = pq.read_table(tmp_path / "run" / "ledger.parquet").to_pylist()
-    assert {row["num_tokens"] for row in table} == {len(row["input_ids"]) - 1}  # the first is never predicted
+    first = supervise == "all"  # the first token of all is never predicted
+    assert {row["num_tokens"] for row in table} == {len(labels) - first}
 
 
 def test_plain_trl_with_all_tokens_has_the_labels_of_supervise_all(tmp_path):

@@ -6,7 +6,7 @@ Each says only what makes it that method; what the user sets wins.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from turnwise.training.encode import Supervise
@@ -27,7 +27,7 @@ class Method:
     """
 
     summary: str
-    arguments: Mapping[str, Any] = field(default_factory=lambda: _UNWEIGHTED)
+    arguments: Mapping[str, Any]
     supervise: Supervise = "assistant"
     peft: Mapping[str, Any] | None = None
     trains: bool = True
@@ -40,13 +40,14 @@ METHODS: Mapping[MethodName, Method] = {
     # Eq. 1 averages over dialogues.
     "resure": Method("all replies, weighed by their reliability", {"weighting": True, "reduction": "sample"}),
     # As FastChat trains Vicuna.
-    "vicuna": Method("all replies, no weights"),
+    "vicuna": Method("all replies, no weights", _UNWEIGHTED),
     # Rank, alpha and dropout are those of Baize's own training script.
     "baize": Method(
         "vicuna through LoRA on the linear layers",
+        _UNWEIGHTED,
         peft={"r": 8, "lora_alpha": 16, "lora_dropout": 0.05, "target_modules": "all-linear"},
     ),
-    "chatglm3": Method("vicuna with the tools' answers learnt as well", supervise="assistant_and_tools"),
+    "chatglm3": Method("vicuna with the tools' answers learnt as well", _UNWEIGHTED, supervise="assistant_and_tools"),
     # Wu et al. 2025, as TRL has it.
     "dft": Method("vicuna, each token's loss times its probability", {**_UNWEIGHTED, "loss_type": "dft"}),
     # Nothing is trained, so there is nothing to keep a ledger of.

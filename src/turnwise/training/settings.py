@@ -106,6 +106,11 @@ def _check_method(config: TrainConfig, given: Mapping[str, Any]) -> None:
             f"trainer.loss_type: expected 'dft' with the method 'dft', found {given['loss_type']!r}",
             hint="the method 'vicuna' is the plain loss",
         )
+    if config.method == "dft" and config.reduction == "sample":
+        raise ConfigError(
+            "reduction: expected 'token' with the method 'dft', found 'sample'",
+            hint="TRL's DFT loss is a mean over tokens",
+        )
 
 
 def _check_values(given: Mapping[str, Any]) -> None:
@@ -125,9 +130,11 @@ def _check_values(given: Mapping[str, Any]) -> None:
 
 
 def peft_options(config: TrainConfig) -> dict[str, Any] | None:
-    """`peft.LoraConfig` arguments: the method's, and the user's over them; None where neither has any."""
-    own = METHODS[config.method].peft
-    return None if own is None and config.peft is None else {**(own or {}), **(config.peft or {})}
+    """`peft.LoraConfig` arguments: the method's, and the user's over them; None for no adapter."""
+    method = METHODS[config.method]
+    if not method.trains or (method.peft is None and config.peft is None):
+        return None
+    return {**(method.peft or {}), **(config.peft or {})}
 
 
 def lora_config(options: Mapping[str, Any] | None) -> Any:
