@@ -125,7 +125,10 @@ def refuse_unsupported(config: Any, data_collator: Any, compute_loss_func: Any) 
     problems = {
         "packing_strategy='wrapped' cuts dialogues anywhere; use 'bfd'": config.packing
         and config.packing_strategy == "wrapped",
-        "loss_type='dft' reads the weighted probabilities; use 'nll'": config.loss_type == "dft",
+        # TRL multiplies each token's loss by its probability, read from the numbers that would be weighted.
+        "loss_type='dft' goes only with weighting=False and reduction='token', as the method 'dft' sets them": (
+            config.loss_type == "dft" and (config.weighting or config.reduction != "token")
+        ),
         "label_smoothing_factor bypasses the per-token losses; set it to 0": config.label_smoothing_factor > 0,
         "compute_loss_func bypasses the per-token losses; leave it out": compute_loss_func is not None,
         "a data_collator of your own loses the dialogue and turn of each token; leave it out": data_collator
