@@ -195,7 +195,7 @@ def count_kinds(dialogues: Sequence[Dialogue]) -> dict[str, dict[str, int]]:
             found.setdefault(kind, {"dialogues": 0, "turns": 0})["dialogues"] += 1
         for turn in range(dialogue.num_turns):
             found[noisy.get(turn, CLEAN)]["turns"] += 1
-    return found
+    return {kind: found[kind] for kind in sorted(found, key=lambda kind: (kind != CLEAN, kind))}
 
 
 def check_of_world(dialogues: Sequence[Dialogue], world: World) -> None:
