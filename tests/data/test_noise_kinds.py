@@ -14,8 +14,9 @@ from template_cases import CHATML, make_tokenizer
 
 from turnwise.data import noise_text
 from turnwise.data.corruption import CorruptConfig, Kind, corrupt_dialogues
-from turnwise.data.noise import Choice, NoiseReport, apply_rule, off_task_rule, swap_replies, wrong_answers
+from turnwise.data.noise import off_task_rule, swap_replies, wrong_answers
 from turnwise.data.noise_contradict import contradict_rule
+from turnwise.data.noise_engine import Choice, NoiseReport, apply_rule
 from turnwise.data.read import read_dialogues
 from turnwise.data.world import World, words
 from turnwise.data.write import write_dialogues

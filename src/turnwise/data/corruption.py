@@ -11,22 +11,9 @@ from pydantic import Field, model_validator
 
 from turnwise.config import StrictModel
 from turnwise.data import noise_text
-from turnwise.data.noise import (
-    CLEAN,
-    Choice,
-    NoiseReport,
-    Per,
-    Rule,
-    Turns,
-    apply_rule,
-    language_rule,
-    noisy_turns,
-    off_task_rule,
-    shift_rule,
-    swap_rule,
-    wrong_rule,
-)
+from turnwise.data.noise import language_rule, off_task_rule, shift_rule, swap_rule, wrong_rule
 from turnwise.data.noise_contradict import contradict_rule
+from turnwise.data.noise_engine import CLEAN, Choice, NoiseReport, Per, Rule, Turns, apply_rule, noisy_turns
 from turnwise.data.read import ReadReport, read_dialogues
 from turnwise.data.world import World, words
 from turnwise.data.write import check_output, write_dialogues

@@ -13,9 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from turnwise.data.noise_engine import (
-    CLEAN,
     Choice,
-    NoiseReport,
     Per,
     Rule,
     Turns,
@@ -31,18 +29,10 @@ from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import DataError
 
 __all__ = [
-    "CLEAN",
     "PER_TURN_METADATA",
-    "Choice",
-    "NoiseReport",
-    "Per",
-    "Rule",
     "Turns",
-    "apply_rule",
     "corrupt",
     "language_rule",
-    "make_label",
-    "noisy_turns",
     "off_task_rule",
     "shift_rule",
     "swap_replies",

@@ -188,7 +188,7 @@ def apply_rule(
 
 
 def replies_rule(can: Callable[[int, int], bool], corrupter: Corrupter) -> Rule:
-    """A rule that changes replies one by one; a reply without text is never chosen where `can` says so."""
+    """A rule that changes replies one by one; `can` should be false for a reply that would stay what it is."""
 
     def change(made: Dialogue, position: int, turns: list[int], draw: random.Random) -> list[int]:
         set_replies(made, {turn: corrupter(position, turn, draw) for turn in turns})
