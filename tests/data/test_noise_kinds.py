@@ -274,6 +274,16 @@ def test_where_nothing_was_stated_before_there_is_nothing_to_contradict():
         )
 
 
+def test_what_is_noise_already_is_no_statement_to_contradict():
+    """Turn 0 is labelled; with it left out, neither a number nor a fact stands before turn 1."""
+    for world, reply in ((None, "It is 4."), (WORLD, "He lives in Dunmoor.")):
+        metadata = {"noise": {"kind": "wrong", "turns": [0]}, "answers": ["Dunmoor", None]}
+        dialogue, other = chat(reply, "Good.", metadata=metadata), chat("It is 5.", "It is 6.")
+        assert contradict_rule([dialogue, other], world).can(0, 1) is False
+        dialogue.metadata = {"answers": ["Dunmoor", None]}
+        assert contradict_rule([dialogue, other], world).can(0, 1) is True
+
+
 def test_an_off_task_turn_is_a_donors_question_and_answer_with_no_entry_of_its_own(donors):
     """Inserted in front of turns 0 and 2: the turns 0 and 3 of the new dialogue."""
     (clean,) = WORLD.dialogues(1, turns=(3, 3))
