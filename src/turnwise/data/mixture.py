@@ -19,12 +19,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any, Protocol
+from typing import Any
 
 from turnwise.data.corruption import corrupt_dialogues
 from turnwise.data.dedup import DuplicateCounter
 from turnwise.data.mix_config import MixConfig, MixSource
 from turnwise.data.mix_draw import apportion, draw_key, interleave, is_drawn, lowest, shuffle_buffer
+from turnwise.data.near_duplicates import NearDuplicates
 from turnwise.data.read import Failure, FileReport, ReadReport, read_dialogues
 from turnwise.dialogue import Dialogue, unique_ids
 from turnwise.errors import ConfigError, DataError
@@ -42,7 +43,8 @@ class SourceCounts:
         found: Dialogues read and records that could not be.
         repeated: Copies made by `repeat`.
         written: Dialogues in the mixture, copies included.
-        dropped: Count by reason: `unreadable`, `skipped first`, `not drawn`, `duplicate`, `over the part`.
+        dropped: Count by reason: `unreadable`, `skipped first`, `not drawn`, `duplicate`,
+            `near duplicate`, `beyond its part` (of `size` or `cap`).
     """
 
     name: str
@@ -94,7 +96,7 @@ def mix_dialogues(config: MixConfig) -> Mixture:
         ConfigError: Noise that a source does not allow.
         MissingExtraError: `duplicates: near` without the package `datasketch`.
     """
-    seen = _duplicate_filter(config)
+    seen = None if config.duplicates == "keep" else _Duplicates(config)
     sources = _sources(config, seen)
     counts, reports = [source.counts for source in sources], [source.report for source in sources]
     if config.stream:
@@ -127,21 +129,21 @@ def _not_empty(dialogues: Iterator[Dialogue]) -> Iterator[Dialogue]:
         raise DataError("the mixture is empty", hint="raise the sources' sample, or mix other sources")
 
 
-class _Seen(Protocol):
-    def add(self, dialogue: Dialogue) -> bool: ...
+class _Duplicates:
+    """Finds dialogues that repeat an earlier one, of whatever source."""
+
+    def __init__(self, config: MixConfig) -> None:
+        self._exact = DuplicateCounter()
+        self._near = NearDuplicates(config.near_threshold) if config.duplicates == "near" else None
+
+    def reason(self, dialogue: Dialogue) -> str | None:
+        """Why the dialogue is to be dropped; None for one to keep."""
+        if self._exact.add(dialogue):
+            return "duplicate"
+        return "near duplicate" if self._near is not None and self._near.add(dialogue) else None
 
 
-def _duplicate_filter(config: MixConfig) -> _Seen | None:
-    if config.duplicates == "keep":
-        return None
-    if config.duplicates == "exact":
-        return DuplicateCounter()
-    from turnwise.data.near_duplicates import NearDuplicates
-
-    return NearDuplicates(config.near_threshold)
-
-
-def _sources(config: MixConfig, seen: _Seen | None) -> list[_Source]:
+def _sources(config: MixConfig, seen: _Duplicates | None) -> list[_Source]:
     """The sources with the parts that fall to them; equal labels are numbered, so that each has draws of its own."""
     parts: list[int | None] = [source.cap for source in config.sources]
     if config.size is not None:
@@ -173,7 +175,7 @@ class _Source:
     config: MixSource
     label: str
     part: int | None
-    seen: _Seen | None
+    seen: _Duplicates | None
     counts: SourceCounts
     report: ReadReport
 
@@ -255,12 +257,13 @@ class _Source:
             else:
                 self._drop("not drawn", 1)
 
-    def _without_duplicates(self, items: Iterator[_Item], seen: _Seen) -> Iterator[_Item]:
+    def _without_duplicates(self, items: Iterator[_Item], seen: _Duplicates) -> Iterator[_Item]:
         for item in items:
-            if seen.add(item.dialogue):
-                self._drop("duplicate", 1)
-            else:
+            reason = seen.reason(item.dialogue)
+            if reason is None:
                 yield item
+            else:
+                self._drop(reason, 1)
 
     def _whole(self, items: Iterable[_Item]) -> Iterable[tuple[_Item, int]]:
         return ((item, self.config.repeat) for item in items)
@@ -274,7 +277,7 @@ class _Source:
             raise self._too_few(
                 f"{part} dialogues, its part of {self.mix.size}", wanted, "lower size or its weight, or raise repeat"
             )
-        self._drop("over the part", counted.count - len(taken))
+        self._drop("beyond its part", counted.count - len(taken))
         full, more = divmod(wanted, len(taken) or 1)
         with_one_more = {item.position for item in _lowest(taken, more)}
         return ((item, full + (item.position in with_one_more)) for item in taken)
