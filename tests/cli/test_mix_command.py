@@ -61,6 +61,13 @@ def test_a_manifest_builds_the_file_again_and_takes_no_settings(recipe):
     assert "takes no --set and no --seed" in str(refused.exception)
 
 
+def test_planted_noise_is_counted(recipe):
+    recipe.write_text("sources: [{world: {n: 20}, corrupt: [{kind: wrong, rate: 0.25}]}]\n")
+    result = run(recipe, "-o", "a.jsonl", "--json")
+    assert json.loads(result.stdout.strip().splitlines()[-1])["sources"][0]["noise"] == {"clean": 15, "wrong": 5}
+    assert "noise" in result.stdout.splitlines()[1]
+
+
 def test_an_existing_output_is_kept_without_overwrite(recipe):
     assert run(recipe, "-o", "a.jsonl").exit_code == 0
     assert "exists already" in str(run(recipe, "-o", "a.jsonl", "--seed", 1).exception)

@@ -12,6 +12,7 @@ import pytest
 from turnwise.config import load_config
 from turnwise.data.mix_files import rebuild_mixture, write_mixture
 from turnwise.data.mixture import MixConfig, mix_dialogues
+from turnwise.data.near_duplicates import shingles, similarity
 from turnwise.data.read import read_dialogues
 from turnwise.errors import DataError, RunError
 
@@ -51,8 +52,16 @@ def test_the_manifest_says_what_became_of_every_source(folder):
     assert (output["records_in"], output["records_out"]) == (20, 24)
     assert output["dropped"] == {"skipped first": 2, "not drawn": 4}
     assert output["sources"] == [
-        {"name": "a", "tier": "high", "found": 10, "repeated": 0, "written": 4, "dropped": output["dropped"]},
-        {"name": "b", "tier": None, "found": 10, "repeated": 10, "written": 20, "dropped": {}},
+        {
+            "name": "a",
+            "tier": "high",
+            "found": 10,
+            "repeated": 0,
+            "written": 4,
+            "dropped": output["dropped"],
+            "noise": {},
+        },
+        {"name": "b", "tier": None, "found": 10, "repeated": 10, "written": 20, "dropped": {}, "noise": {}},
     ]
     assert output["content_sha256"] == hashlib.sha256((folder / "mixed.jsonl").read_bytes()).hexdigest()
 
@@ -144,6 +153,18 @@ def test_copies_in_public_files_are_those_that_comparing_their_messages_finds(pu
         assert found.counts[0].dropped["duplicate"] == len(said) - len(set(said)) == copies
         near = mix_dialogues(config(str(path), duplicates="near")).counts[0].dropped
         assert near["duplicate"] == copies
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("threshold", [0.5, 0.8])
+def test_near_copies_in_a_public_file_are_those_that_comparing_all_pairs_finds(public_data, threshold):
+    path = public_data / "llamafactory" / "glaive_toolcall_en_demo.json"
+    kept = []
+    for own in map(shingles, read_dialogues(path)):
+        if all(similarity(own, other) < threshold for other in kept):
+            kept.append(own)
+    found = mix_dialogues(config(str(path), duplicates="near", near_threshold=threshold))
+    assert found.counts[0].written == len(kept) < 270 - 29
 
 
 @pytest.mark.data

@@ -89,6 +89,24 @@ def test_changing_one_source_leaves_the_draws_from_another(write):
         assert sorted(texts(mix(other, b), "b"), key=int) == alone
 
 
+def test_another_weight_takes_more_or_fewer_of_the_same(write):
+    """At 30 in all and weights 1, 2, 5 to 1 source a gives 15, 20, 25, each a part of the next."""
+    b = write("b", range(100, 140))
+    taken = [
+        set(texts(mix({"path": write("a", range(40)), "weight": weight}, b, size=30), "a")) for weight in (1, 2, 5)
+    ]
+    assert [len(one) for one in taken] == [15, 20, 25]
+    assert taken[0] < taken[1] < taken[2]
+
+
+def test_a_file_that_moved_gives_the_same_draw(write, tmp_path):
+    path = write("a", range(40))
+    before = texts(mix({"path": path, "sample": 9}))
+    (tmp_path / "elsewhere").mkdir()
+    moved = (tmp_path / "a.jsonl").rename(tmp_path / "elsewhere" / "a.jsonl")
+    assert texts(mix({"path": str(moved), "sample": 9})) == before
+
+
 def test_two_sources_with_one_label_draw_independently(write):
     source = {"path": write("a", range(100)), "sample": 50}
     found = mix(source, source, order="concatenate")
@@ -181,6 +199,7 @@ def test_noise_is_an_exact_share_of_what_is_taken_and_labelled():
     wrong = {"kind": "wrong", "rate": 0.25}
     found = mix({"world": {"n": 50}, "sample": 40, "corrupt": [wrong], "repeat": 2}, order="concatenate")
     assert Counter(one.metadata["noise"]["kind"] for one in found.dialogues) == {"wrong": 20, "clean": 60}
+    assert found.counts[0].noise == {"wrong": 20, "clean": 60}
     for one, other in zip(found.dialogues[::2], found.dialogues[1::2], strict=True):
         assert (one.messages, one.metadata) == (other.messages, other.metadata)
     truth = {one.id: one for one in WorldConfig(n=50).dialogues()}

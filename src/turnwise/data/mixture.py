@@ -45,6 +45,7 @@ class SourceCounts:
         written: Dialogues in the mixture, copies included.
         dropped: Count by reason: `unreadable`, `skipped first`, `not drawn`, `duplicate`,
             `near duplicate`, `beyond its part` (of `size` or `cap`).
+        noise: Written dialogues by the kind in their label of known noise, `clean` included; empty without labels.
     """
 
     name: str
@@ -53,11 +54,21 @@ class SourceCounts:
     repeated: int = 0
     written: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    noise: Counter[str] = field(default_factory=Counter)
+
+    def add(self, dialogue: Dialogue, copies: int) -> None:
+        """Count a dialogue that goes into the mixture `copies` times."""
+        self.written += copies
+        self.repeated += copies - 1
+        label = dialogue.metadata.get("noise")
+        if isinstance(label, dict) and "kind" in label:
+            self.noise[str(label["kind"])] += copies
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as JSON-ready keys."""
         counted = {"found": self.found, "repeated": self.repeated, "written": self.written}
-        return {"name": self.name, "tier": self.tier, **counted, "dropped": dict(self.dropped)}
+        reasons = {"dropped": dict(self.dropped), "noise": dict(self.noise)}
+        return {"name": self.name, "tier": self.tier, **counted, **reasons}
 
 
 @dataclass(slots=True)
@@ -188,8 +199,7 @@ class _Source:
         if self.config.corrupt:
             taken = self._corrupted(list(taken))
         for item, copies in taken:
-            self.counts.written += copies
-            self.counts.repeated += copies - 1
+            self.counts.add(item.dialogue, copies)
             yield item.dialogue
             for _ in range(copies - 1):
                 yield copy.deepcopy(item.dialogue)
