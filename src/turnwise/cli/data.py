@@ -123,7 +123,7 @@ def inspect_(
             )
     for inspection in found:
         _print_inspection(inspection, max_length)
-        _list_failures(inspection.failures)
+        list_failures(inspection.failures)
     if len(found) > 1:
         total = sum(inspection.dialogues for inspection in found)
         print(f"all inputs: {total:,} dialogues, {overall.copies:,} of them exact copies of an earlier one")
@@ -181,7 +181,7 @@ def convert(
             tree_paths=tree_paths.value,
         )
     report: ReadReport = done.report
-    _list_failures(report.failures)
+    list_failures(report.failures)
     if report.passed_over:
         note(f"passed over {len(report.passed_over)} files that are no data by their suffix")
     formats = Counter(file.format for file in report.files if file.format is not None)
@@ -271,7 +271,8 @@ def _files(formats: Mapping[str, int]) -> str:
     return ", ".join(f"{name} ({count:,} file{'s' if count != 1 else ''})" for name, count in formats.items())
 
 
-def _list_failures(failures: list[Failure]) -> None:
+def list_failures(failures: list[Failure]) -> None:
+    """Note the first records that could not be read, with place and reason, and how many more there are."""
     for failure in failures[:_SHOWN_FAILURES]:
         place = failure.path if failure.line is None else f"{failure.path}:{failure.line}"
         note(f"skipped {place}: {failure.reason}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from turnwise.data.dedup import DuplicateCounter
 from turnwise.data.dedup import drop_duplicates as without_duplicates
 from turnwise.data.formats.common import Side, TreePaths
-from turnwise.data.read import OnError, ReadReport, read_dialogues
+from turnwise.data.read import Failure, OnError, ReadReport, read_dialogues
 from turnwise.data.write import check_output, encode_json, write_dialogues
 from turnwise.dialogue import Dialogue
 from turnwise.run import Manifest, atomic_path
@@ -111,7 +111,7 @@ def convert_dialogues(
     for file in report.files:
         manifest.add_input(file.path, file.read)
     manifest.add_output(output, report.read + report.skipped, written, dropped)
-    _write_skipped(report, skipped_path)
+    write_skipped(report.failures, skipped_path)
     manifest.finish()
     manifest.write(manifest_path)
     return Conversion(written, counter.copies, report, manifest_path)
@@ -126,11 +126,12 @@ def _labelled(dialogues: Iterator[Dialogue], source: str | None, tier: str | Non
         yield dialogue
 
 
-def _write_skipped(report: ReadReport, path: Path) -> None:
-    if not report.failures:
+def write_skipped(failures: Sequence[Failure], path: Path) -> None:
+    """Write what could not be read as JSON Lines, atomically; remove an earlier list where there is nothing to say."""
+    if not failures:
         # A list of an earlier conversion would speak of records that this one did not skip.
         path.unlink(missing_ok=True)
         return
     with atomic_path(path) as partial, partial.open("wb") as stream:
-        for failure in report.failures:
+        for failure in failures:
             stream.write(encode_json(failure.to_dict()) + b"\n")

@@ -15,6 +15,7 @@ from turnwise.data.noise import language_rule, off_task_rule, shift_rule, swap_r
 from turnwise.data.noise_contradict import contradict_rule
 from turnwise.data.noise_engine import CLEAN, Choice, NoiseReport, Per, Rule, Turns, apply_rule, noisy_turns
 from turnwise.data.read import ReadReport, read_dialogues
+from turnwise.data.records import list_sources
 from turnwise.data.world import World, words
 from turnwise.data.write import check_output, write_dialogues
 from turnwise.dialogue import Dialogue
@@ -161,8 +162,8 @@ def corrupt_files(
     corrupted = corrupt_dialogues(dialogues, config, world=world, report=counts)
     for file in read.files:
         manifest.add_input(file.path, file.read)
-    for path in config.donors:
-        manifest.add_input(path)
+    for donor in donor_files(config):
+        manifest.add_input(donor)
     written = write_dialogues(corrupted, output, overwrite=overwrite)
     manifest.add_output(output, read.read, written)
     manifest.outputs[-1]["noise"] = counts.to_dict()
@@ -170,6 +171,11 @@ def corrupt_files(
     manifest_path = output.with_name(output.name + ".manifest.json")
     manifest.write(manifest_path)
     return Corruption(counts, count_kinds(corrupted), manifest_path)
+
+
+def donor_files(config: CorruptConfig) -> list[Path]:
+    """The files that the donors are read from; folders are listed, hub data sets left out."""
+    return [file for file in list_sources(config.donors)[0] if isinstance(file, Path)] if config.donors else []
 
 
 def count_kinds(dialogues: Sequence[Dialogue]) -> dict[str, dict[str, int]]:
