@@ -10,7 +10,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from turnwise._version import __version__
-from turnwise.cli import data, ledger, quickstart, report, train
+from turnwise.cli import data, ledger, quickstart, report, stats, train
 from turnwise.cli.output import note, plain, progress
 from turnwise.errors import TurnwiseError
 
@@ -41,6 +41,7 @@ app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("ledger")(ledger.ledger)
 app.command("report")(report.report)
+app.add_typer(stats.app, name="stats")
 app.command("quickstart")(quickstart.quickstart)
 
 
