@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from turnwise.evaluation.correlation import Correlation, stratified_spearman
 from turnwise.evaluation.student import t_quantile
 
-Series = Mapping[Hashable, float]
+Key = TypeVar("Key", bound=Hashable)
 Verdict = Literal["degrades", "improves", "no clear change"]
 
 LEVEL = 0.95
@@ -39,8 +39,14 @@ class Estimate:
 
     @property
     def sign(self) -> int:
-        """1 or -1 where the whole interval lies above or below 0; 0 where it does not, or where there is none."""
+        """1 or -1 where the whole interval lies above or below 0; 0 where it does not, or where there is none.
+
+        Also 0 where the interval has no width: seeds that agree to the last digit (two accuracies of a few answers)
+        show that the measure is coarse, not that it has no spread.
+        """
         if self.low is None or self.high is None:
+            return 0
+        if self.high - self.low <= 1e-9 * max(abs(self.low), abs(self.high)):
             return 0
         return 1 if self.low > 0 else -1 if self.high < 0 else 0
 
@@ -81,8 +87,9 @@ class Trend:
 
     Attributes:
         verdict: `degrades` or `improves` where correlation and difference agree and both are clear.
-        correlation: Rank correlation of complexity and the measure's value, permuted within seeds.
-        change: Value at the most complex mixture minus value at the least complex one.
+        correlation: Rank correlation of complexity and quality (a loss counts with its sign turned), permuted within
+            seeds.
+        change: Value at the most complex mixture minus value at the least complex one, as measured.
         reason: Why the verdict is no clearer, where the number of points is what limits it.
     """
 
@@ -115,7 +122,7 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> Estimate:
     return Estimate(mean, mean - reach, mean + reach, n)
 
 
-def paired_difference(values: Series, reference: Series, level: float = LEVEL) -> Difference:
+def paired_difference(values: Mapping[Key, float], reference: Mapping[Key, float], level: float = LEVEL) -> Difference:
     """Mean of the differences over the keys that both have; a key of one alone is left out."""
     differences = [values[key] - reference[key] for key in values if key in reference]
     return Difference(
@@ -126,7 +133,12 @@ def paired_difference(values: Series, reference: Series, level: float = LEVEL) -
 
 
 def share_recovered(
-    plain: Series, method: Series, oracle: Series, *, higher_is_better: bool, level: float = LEVEL
+    plain: Mapping[Key, float],
+    method: Mapping[Key, float],
+    oracle: Mapping[Key, float],
+    *,
+    higher_is_better: bool,
+    level: float = LEVEL,
 ) -> Recovery:
     """(plain - method) / (plain - oracle) per key, as mean with interval.
 
@@ -157,7 +169,7 @@ def share_recovered(
 
 def trend(
     complexity: Mapping[str, float],
-    values: Mapping[Hashable, Mapping[str, float]],
+    values: Mapping[Key, Mapping[str, float]],
     *,
     higher_is_better: bool,
     level: float = LEVEL,
@@ -173,11 +185,12 @@ def trend(
         higher_is_better: True for accuracy, False for loss.
         level: Coverage of the interval.
     """
+    upward = 1 if higher_is_better else -1
     strata = []
     for by_mixture in values.values():
         places = [mixture for mixture in complexity if mixture in by_mixture]
         if len(places) > 1:
-            strata.append(([complexity[place] for place in places], [by_mixture[place] for place in places]))
+            strata.append(([complexity[place] for place in places], [upward * by_mixture[place] for place in places]))
     correlation = stratified_spearman(strata)
     first, last = min(complexity, key=complexity.__getitem__), max(complexity, key=complexity.__getitem__)
     change = paired_difference(
@@ -193,6 +206,6 @@ def trend(
     if change.estimate.n < 2:
         return Trend("no clear change", correlation, change, "fewer than two seeds have the first and the last mixture")
     direction = 1 if correlation.rho > 0 else -1
-    if correlation.p > 1 - level or change.estimate.sign != direction:
+    if correlation.p > 1 - level or upward * change.estimate.sign != direction:
         return Trend("no clear change", correlation, change)
-    return Trend("improves" if (direction > 0) == higher_is_better else "degrades", correlation, change)
+    return Trend("improves" if direction > 0 else "degrades", correlation, change)
