@@ -8,7 +8,8 @@ import pytest
 from study_folder import StudyFolder, whole_study
 
 from turnwise.study.findings import findings
-from turnwise.study.rendering import parts, to_markdown, write_markdown
+from turnwise.study.markdown import to_markdown, write_markdown
+from turnwise.study.rendering import parts
 from turnwise.study.results import Measure, Place, read_results
 from turnwise.study.tables import (
     against_reference,
@@ -122,14 +123,14 @@ def test_findings_follow_the_numbers_whichever_way_they_fall(tmp_path):
         return next(sentence for sentence in findings(results) if "resure is" in sentence)
 
     assert told("better", lambda place: -0.1) == (
-        "Loss on held-out: resure is clearly better than plain with H (-0.101) and H+N (-0.101)."
+        "Loss on held-out: resure is clearly better than plain with H (-0.1010) and H+N (-0.1010)."
     )
     assert told("worse", lambda place: 0.1).startswith("Loss on held-out: resure is clearly worse than plain with H (+")
     assert told("same", lambda place: 0.0) == (
         "Loss on held-out: resure is not clearly different from plain with any mixture."
     )
     mixed = told("mixed", lambda place: 0.1 if place else -0.1)
-    assert "clearly better than plain with H (-0.101) and clearly worse than plain with H+N (+0.101)" in mixed
+    assert "clearly better than plain with H (-0.1010) and clearly worse than plain with H+N (+0.1010)" in mixed
 
 
 def test_findings_name_what_limits_them(whole, tmp_path):
@@ -147,7 +148,8 @@ def test_the_report_says_that_three_or_four_points_cannot_be_significant(whole):
     along = next(part for part in parts(whole) if part.id == "along")
     assert any("no order can have a p below 0.08333" in text for text in along.text)
     verdicts = next(table for table in along.tables if "verdict" in table.caption)
-    assert verdicts.rows[0][:5] == ["plain", "-1.000", "0.083 (0.083)", "-1.000", "0.00014 (0.00014)"]
+    assert verdicts.rows[0][:5] == ["plain", "degrades", "-1.000", "0.00014 (0.00014)", "12"]
+    assert verdicts.rows[0][7:9] == ["-1.000", "0.083 (0.083)"]
 
 
 def test_markdown_is_the_same_every_time_and_its_tables_are_whole(tmp_path):

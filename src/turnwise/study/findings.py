@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from turnwise.evaluation.seeds import Estimate
 from turnwise.study.results import Measure, Results
 from turnwise.study.tables import (
     Against,
@@ -70,22 +69,28 @@ def _trends(measure: Measure, rows: Sequence[Along]) -> list[str]:
 
 
 def _undone(measure: Measure, rows: Sequence[Recovered]) -> list[str]:
+    """One sentence per method, and one on the mixtures in which there is nothing to undo."""
     sentences = []
-    for mixture in dict.fromkeys(row.place.mixture for row in rows):
-        own = [row for row in rows if row.place.mixture == mixture]
-        shares = [f"{row.place.method} {_share(row.recovery.share)}" for row in own if row.recovery.share is not None]
+    for method in dict.fromkeys(row.place.method for row in rows):
+        shares = [
+            f"{figure(share.mean, percent=True)} {interval(share, percent=True)} with {row.place.mixture}"
+            for row in rows
+            if row.place.method == method and (share := row.recovery.share) is not None
+        ]
         if shares:
             sentences.append(
-                f"{_subject(measure)}, {mixture}: of the damage that the noise does, undone by {and_list(shares)}."
+                f"{_subject(measure)}: of the damage that the noise does, {method} undoes {and_list(shares)}."
             )
-        elif own:
-            sentences.append(f"{_subject(measure)}, {mixture}: no share of damage undone ({own[0].recovery.reason}).")
-    return sentences
-
-
-def _share(share: Estimate) -> str:
-    bounds = interval(share, percent=True)
-    return f"{figure(share.mean, percent=True)}{f' {bounds}' if bounds else ''}"
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        mixtures = reasons.setdefault(row.recovery.reason or "", [])
+        if row.place.mixture not in mixtures:
+            mixtures.append(row.place.mixture)
+    return sentences + [
+        f"{_subject(measure)}: no share of damage undone with {and_list(mixtures)} ({reason})."
+        for reason, mixtures in reasons.items()
+        if reason
+    ]
 
 
 def _detected(results: Results) -> list[str]:
@@ -126,7 +131,7 @@ def _cautions(results: Results) -> list[str]:
     if comparisons > 1 and seeds > 1:
         sentences.append(
             f"The {comparisons} comparisons with {results.reference} are not corrected for their number: were all "
-            f"methods equal, about {figure(0.05 * comparisons)} of them would look clear by chance."
+            f"methods equal, about {0.05 * comparisons:.1f} of them would look clear by chance."
         )
     return sentences
 

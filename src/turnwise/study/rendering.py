@@ -1,15 +1,12 @@
-"""A study's tables as text: `results.md`, and the same cells for the page."""
+"""A study's tables as text, the same for `results.md` and for the page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from turnwise.evaluation.correlation import Correlation
-from turnwise.run import write_text
-from turnwise.study.findings import findings
-from turnwise.study.results import Place, Results, read_results
+from turnwise.study.results import Place, Results
 from turnwise.study.tables import (
     Along,
     Grid,
@@ -23,8 +20,12 @@ from turnwise.study.tables import (
 )
 from turnwise.study.wording import MISSING, estimate_text, figure
 
-MARKDOWN_NAME = "results.md"
-
+_DETECTION_CAPTIONS = {
+    "auroc_noise": "AUROC, ranking dialogues",
+    "auroc_noise_turn": "AUROC, ranking single turns",
+    "precision_at_flagged": "share of noise among as many of the least reliable as were flagged",
+    "flag_rate": "share flagged",
+}
 _VERDICTS = {1: "better", -1: "worse", 0: "not clear"}
 
 
@@ -70,34 +71,7 @@ def parts(results: Results) -> list[Part]:
     ]
 
 
-def to_markdown(results: Results) -> str:
-    """The results as one Markdown document; the same figures always give the same text."""
-    lines = [f"# Study {_escaped(results.name)}", "", _head(results), "", "## Findings", ""]
-    lines += [f"- {_escaped(sentence)}" for sentence in findings(results)] or ["The study has no figures yet."]
-    for part in parts(results):
-        lines += ["", f"## {part.title}", ""]
-        if part.missing is not None:
-            lines.append(_escaped(part.missing))
-            continue
-        blocks = [[_escaped(paragraph)] for paragraph in part.text]
-        for table in part.tables:
-            blocks += [[f"**{_escaped(table.caption)}**"], _markdown_table(table)]
-        lines += [line for block in blocks for line in ("", *block)][1:]
-    return "\n".join(lines) + "\n"
-
-
-def write_markdown(folder: str | Path) -> Path:
-    """Write `results.md` into a study's folder, atomically, from the files in it.
-
-    Raises:
-        DataError: The study's files are absent or unreadable.
-    """
-    target = Path(folder) / MARKDOWN_NAME
-    write_text(target, to_markdown(read_results(folder)))
-    return target
-
-
-def seeds_note(results: Results) -> str:
+def _seeds_note(results: Results) -> str:
     """What a cell of an estimate holds."""
     seeds = len(results.seeds)
     if seeds < 2:
@@ -105,7 +79,7 @@ def seeds_note(results: Results) -> str:
     return f"mean over {seeds} seeds and 95 % t interval; n where it is another number"
 
 
-def grid_table(results: Results, found: Grid, caption: str) -> TextTable:
+def _grid_table(results: Results, found: Grid, caption: str) -> TextTable:
     """Mixtures x methods."""
     methods = [method for method in results.methods if any(place.method == method for place in found.cells)]
     rows = [
@@ -116,18 +90,23 @@ def grid_table(results: Results, found: Grid, caption: str) -> TextTable:
     return TextTable(caption, ["mixture", *methods], rows)
 
 
+def _parts_table(results: Results, grids: Sequence[Grid], caption: str, column: str) -> list[TextTable]:
+    """Several parts of one measure: (mixture, part) x methods; no table where there are none."""
+    present = {place.method for one in grids for place in one.cells}
+    methods = [method for method in results.methods if method in present]
+    rows = [
+        [mixture, one.measure.part or "all", *(_cell(results, one, Place(mixture, method)) for method in methods)]
+        for mixture in results.mixtures
+        for one in grids
+        if any(place.mixture == mixture for place in one.cells)
+    ]
+    return [TextTable(caption, ["mixture", column, *methods], rows, texts=(1,))] if rows else []
+
+
 def _cell(results: Results, found: Grid, place: Place) -> str:
     # An untrained model is one model: one measurement is all there is, and the caption says so.
     expected = 1 if place.method in results.untrained else len(results.seeds)
     return estimate_text(found.cells.get(place), expected)
-
-
-def _head(results: Results) -> str:
-    return _escaped(
-        f"Mixtures, by complexity: {', '.join(f'{name} ({figure(one)})' for name, one in results.complexity.items())}. "
-        f"Methods: {', '.join(results.methods)}. Seeds: {', '.join(map(str, results.seeds))}. "
-        f"Reference: {results.reference or 'none'}. Oracle: {results.oracle or 'none'}."
-    )
 
 
 def _quality(results: Results) -> Part:
@@ -136,13 +115,13 @@ def _quality(results: Results) -> Part:
         part.missing = "The study measured no loss and no accuracy."
         return part
     part.text.append(
-        f"Each cell: {seeds_note(results)}. Loss in nats per token (lower is better), accuracy as a share."
+        f"Each cell: {_seeds_note(results)}. Loss in nats per token (lower is better), accuracy as a share."
     )
     if results.untrained:
         part.text.append(f"Measured once, as it trains nothing: {', '.join(sorted(results.untrained))}.")
     for measure in results.qualities:
         found = grid(results, measure)
-        part.tables.append(grid_table(results, found, measure.title))
+        part.tables.append(_grid_table(results, found, measure.title))
         if found.percent:
             methods = results.trained
             rows = [
@@ -263,29 +242,29 @@ def _verdicts(title: str, rows: Sequence[Along]) -> TextTable:
     cells = [
         [
             one.method,
-            *_with_p(one.of_means),
+            one.trend.verdict,
             *_with_p(one.trend.correlation),
             str(one.trend.correlation.n),
             estimate_text(one.trend.change.estimate, one.trend.change.estimate.n, signed=True),
             f"{one.trend.change.above} / {one.trend.change.below}",
-            one.trend.verdict,
+            *_with_p(one.of_means),
             one.trend.reason or "",
         ]
         for one in rows
     ]
     columns = [
         "method",
-        "rho of means",
-        "p (least possible)",
+        "quality",
         "rho over seeds",
         "p (least possible)",
         "points",
         "last minus first mixture",
         "seeds up / down",
-        "quality",
+        "rho of means",
+        "p (least possible)",
         "note",
     ]
-    return TextTable(f"{title}: trend and verdict", columns, cells, texts=(8, 9))
+    return TextTable(f"{title}: trend and verdict", columns, cells, texts=(1, 9))
 
 
 def _with_p(one: Correlation) -> list[str]:
@@ -298,12 +277,12 @@ def _with_p(one: Correlation) -> list[str]:
 def _detection(results: Results) -> Part:
     part = Part("detection", "Finding the known noise")
     part.text.append(
-        "auroc_noise ranks dialogues, auroc_noise_turn single turns: the chance that noisy supervision is rated less "
-        "reliable than clean; 0.5 is chance. kind= is one kind of noise against all that is clean."
+        "AUROC is the chance that noisy supervision is rated less reliable than clean; 0.5 is chance. kind= is one "
+        "kind of noise against all that is clean."
     )
-    for one in detection(results):
-        caption = f"{one.measure.title}{f', {one.measure.part}' if one.measure.part else ''}"
-        part.tables.append(grid_table(results, one, caption))
+    found = detection(results)
+    for metric, caption in _DETECTION_CAPTIONS.items():
+        part.tables += _parts_table(results, [one for one in found if one.measure.metric == metric], caption, "noise")
     if not part.tables:
         part.missing = "No method rated dialogues or turns whose noise is known."
     return part
@@ -312,18 +291,7 @@ def _detection(results: Results) -> Part:
 def _by_part(results: Results) -> Part:
     part = Part("parts", "By turn, source and key")
     for measure in results.qualities:
-        grids = by_part(results, measure)
-        methods = [
-            method for method in results.methods if any(place.method == method for one in grids for place in one.cells)
-        ]
-        rows = [
-            [mixture, one.measure.part, *(_cell(results, one, Place(mixture, method)) for method in methods)]
-            for mixture in results.mixtures
-            for one in grids
-            if any(place.mixture == mixture for place in one.cells)
-        ]
-        if rows:
-            part.tables.append(TextTable(measure.title, ["mixture", "part", *methods], rows, texts=(1,)))
+        part.tables += _parts_table(results, by_part(results, measure), measure.title, "part")
     if not part.tables:
         part.missing = "The study measured whole evaluation sets only."
     return part
@@ -360,20 +328,3 @@ def _cells(results: Results) -> Part:
     else:
         part.missing = "None: every cell has results."
     return part
-
-
-def _markdown_table(table: TextTable) -> list[str]:
-    texts = {0, *table.texts}
-    rule = ["---" if place in texts else "---:" for place in range(len(table.columns))]
-    return [
-        f"| {' | '.join(row)} |"
-        for row in (map(_escaped, table.columns), rule, *(map(_escaped, r) for r in table.rows))
-    ]
-
-
-def _escaped(text: str) -> str:
-    """Names and reasons must not end a cell, or become markup or a link."""
-    shown = " ".join(text.split())
-    for character in ("\\", "|", "<", "`", "*"):
-        shown = shown.replace(character, f"\\{character}")
-    return shown.replace("](", "]\\(")

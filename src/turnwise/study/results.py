@@ -1,4 +1,4 @@
-"""The figures of a finished study as its folder holds them: `results.parquet` beside `study.json`."""
+"""The figures of a study as its folder holds them: `results.parquet`, and what the study says of itself beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ import pyarrow.parquet as pq
 from turnwise.errors import DataError
 
 RESULTS_NAME = "results.parquet"
-STUDY_NAME = "study.json"
+FAILED = "failed"
+"""The metric of a row that stands for a cell without figures."""
+
+DESCRIBED_NAMES = ("study.json", "summary.json")
+"""What a study says of itself: the first of these that is there."""
 
 _COLUMNS = ("mixture", "method", "seed", "metric", "name", "turn", "source", "key", "value", "run")
 
@@ -82,7 +86,7 @@ class Results:
         absent: Cells without results and without a reason, as mixture/method/seed.
         values: Per measure and place the value of each seed. Figures that were not finite are not among them.
         not_finite: How many figures were not finite, per measure.
-        described: The whole of `study.json`.
+        described: All that the study says of itself.
     """
 
     name: str
@@ -124,8 +128,8 @@ class Results:
 
 
 def is_study(folder: Path) -> bool:
-    """Whether a folder is that of a study."""
-    return (folder / STUDY_NAME).is_file()
+    """Whether a folder is that of a study: no other command writes `results.parquet`."""
+    return (folder / RESULTS_NAME).is_file() or (folder / DESCRIBED_NAMES[0]).is_file()
 
 
 def read_results(folder: str | Path) -> Results:
@@ -135,7 +139,8 @@ def read_results(folder: str | Path) -> Results:
         DataError: A file is absent, unreadable or not what it should be, or a figure stands in it twice.
     """
     folder = Path(folder)
-    described = _read_described(folder / STUDY_NAME)
+    source = next((folder / name for name in DESCRIBED_NAMES if (folder / name).is_file()), folder / DESCRIBED_NAMES[0])
+    described = _read_described(source)
     table = _read_table(folder / RESULTS_NAME)
     rows = table.select(list(_COLUMNS)).to_pylist()
     values: dict[Measure, dict[Place, dict[int, float]]] = {}
@@ -144,6 +149,8 @@ def read_results(folder: str | Path) -> Results:
     for line, row in enumerate(rows, start=1):
         measure = Measure(row["metric"], row["name"], row["turn"], row["source"], row["key"])
         place, value = Place(row["mixture"], row["method"]), row["value"]
+        if measure.metric == FAILED:
+            continue
         present.add((*place, row["seed"]))
         if row["run"].startswith("untrained/"):
             untrained.add(place.method)
@@ -158,10 +165,10 @@ def read_results(folder: str | Path) -> Results:
             not_finite[measure] = not_finite.get(measure, 0) + 1
         else:
             by_seed[row["seed"]] = value
-    complexity = _complexity(described, folder)
+    complexity = _complexity(described, source)
     methods = tuple(_names(described.get("methods")))
     seeds = tuple(int(seed) for seed in described.get("seeds") or ())
-    failed = tuple(_failed(described.get("failed")))
+    failed = tuple(_failed(described.get("failed", described.get("failures"))))
     known = {one.cell for one in failed}
     wanted = [(mixture, method, seed) for mixture in complexity for method in methods for seed in seeds]
     absent = ["/".join(map(str, cell)) for cell in wanted if cell not in present]
@@ -206,7 +213,7 @@ def _read_table(path: Path) -> pa.Table:
     return table
 
 
-def _complexity(described: Mapping[str, Any], folder: Path) -> dict[str, float]:
+def _complexity(described: Mapping[str, Any], source: Path) -> dict[str, float]:
     """Mixtures as a list of objects with `name` and `complexity`, or as an object from name to number."""
     given = described.get("mixtures")
     if isinstance(given, Mapping):
@@ -214,7 +221,7 @@ def _complexity(described: Mapping[str, Any], folder: Path) -> dict[str, float]:
     try:
         return {str(one["name"]): float(one["complexity"]) for one in given or ()}
     except (KeyError, TypeError, ValueError):
-        raise DataError("expected 'mixtures' with name and complexity", path=folder / STUDY_NAME) from None
+        raise DataError("expected 'mixtures' with name and complexity", path=source) from None
 
 
 def _names(given: Any) -> list[str]:

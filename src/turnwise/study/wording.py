@@ -10,15 +10,15 @@ MISSING = "–"
 
 
 def figure(value: float | None, *, percent: bool = False, signed: bool = False) -> str:
-    """Four significant digits, thousands separated from 10,000 on; shares as whole per cent; a dash for None."""
+    """Four significant digits, whole numbers in full, shares as whole per cent if asked for; a dash for None."""
     if value is None:
         return MISSING
     sign = "+" if signed and value > 0 else ""
     if percent:
-        return f"{sign}{100 * value:.0f} %"
-    if abs(value) >= 10_000:
+        return f"{sign}{100 * value:.0f}\u00a0%"
+    if abs(value) >= 10_000 or (abs(value) >= 10 and float(value).is_integer()):
         return f"{sign}{value:,.0f}"
-    return f"{sign}{value:.4g}" if value else "0"
+    return f"{sign}{value:#.4g}".rstrip(".") if value else "0"
 
 
 def interval(found: Estimate, *, percent: bool = False) -> str:
