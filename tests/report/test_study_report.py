@@ -33,13 +33,14 @@ def test_a_whole_study_shows_every_section_with_its_tables_and_charts(tmp_path: 
     folder = whole_study(tmp_path / "s").write()
     path = build_report(folder)
     assert path == folder / "report.html"
+    assert (folder / "results.md").read_text(encoding="utf-8").startswith("# Study mixed quality\n")
     page = Page(path)
     assert not page.open
     assert [one["id"] for one in page.tags("section")] == SECTIONS
     assert "2.612 [2.583, 2.641]" in page.text("quality")
     assert "−12.93 %" in page.text("quality")
     assert "better" in page.text("differences")
-    assert "no order can have a p below 0.08333" in page.text("along")
+    assert "no order can have a p below 0.083" in page.text("along")
     assert "kind=swap" in page.text("detection")
     assert "distance=2" in page.text("parts")
     assert "1.250" in page.text("cost")

@@ -146,7 +146,7 @@ def test_findings_name_what_limits_them(whole, tmp_path):
 
 def test_the_report_says_that_three_or_four_points_cannot_be_significant(whole):
     along = next(part for part in parts(whole) if part.id == "along")
-    assert any("no order can have a p below 0.08333" in text for text in along.text)
+    assert any("no order can have a p below 0.083" in text for text in along.text)
     verdicts = next(table for table in along.tables if "verdict" in table.caption)
     assert verdicts.rows[0][:5] == ["plain", "degrades", "-1.000", "0.00014 (0.00014)", "12"]
     assert verdicts.rows[0][7:9] == ["-1.000", "0.083 (0.083)"]

@@ -18,6 +18,7 @@ from turnwise.report.shell import render_page
 from turnwise.report.text import MISSING, duration, plural
 from turnwise.run import MANIFEST_NAME, read_manifest, write_text
 from turnwise.study.findings import findings
+from turnwise.study.markdown import MARKDOWN_NAME, to_markdown
 from turnwise.study.rendering import TextTable, parts
 from turnwise.study.results import Measure, Place, Results, read_results
 from turnwise.study.tables import against_reference, by_part, detection, grid, recovered
@@ -31,7 +32,7 @@ _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 
 def build_study_report(folder: str | Path, output: str | Path | None = None) -> Path:
-    """Write the report of a study, atomically, from the files in its folder alone.
+    """Write the report of a study, and its tables as `results.md` into its folder, from the files in it alone.
 
     Args:
         folder: The study's folder.
@@ -45,7 +46,9 @@ def build_study_report(folder: str | Path, output: str | Path | None = None) -> 
     """
     folder = Path(folder)
     target = folder / REPORT_NAME if output is None else Path(output)
-    write_text(target, render_study(read_results(folder), _manifest(folder)))
+    results = read_results(folder)
+    write_text(folder / MARKDOWN_NAME, to_markdown(results))
+    write_text(target, render_study(results, _manifest(folder)))
     return target
 
 

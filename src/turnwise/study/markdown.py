@@ -8,7 +8,6 @@ from turnwise.run import write_text
 from turnwise.study.findings import findings
 from turnwise.study.rendering import TextTable, parts
 from turnwise.study.results import Results, read_results
-from turnwise.study.wording import figure
 
 MARKDOWN_NAME = "results.md"
 
@@ -42,7 +41,7 @@ def write_markdown(folder: str | Path) -> Path:
 
 def _head(results: Results) -> str:
     return _escaped(
-        f"Mixtures, by complexity: {', '.join(f'{name} ({figure(one)})' for name, one in results.complexity.items())}. "
+        f"Mixtures, by complexity: {', '.join(f'{name} ({one:g})' for name, one in results.complexity.items())}. "
         f"Methods: {', '.join(results.methods)}. Seeds: {', '.join(map(str, results.seeds))}. "
         f"Reference: {results.reference or 'none'}. Oracle: {results.oracle or 'none'}."
     )

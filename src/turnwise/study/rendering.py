@@ -214,7 +214,7 @@ def _along(results: Results) -> Part:
     if smallest is not None and smallest > 0.05:
         part.text.append(
             f"With one point per mixture ({len(results.mixtures)} of them), no order can have a p below "
-            f"{figure(smallest)}: the correlations of means describe, they are no evidence. Over all seeds, ranks and "
+            f"{smallest:.2g}: the correlations of means describe, they are no evidence. Over all seeds, ranks and "
             "permutations stay within a seed."
         )
     for title, with_base in (("mixtures", False), ("untrained model, then mixtures", True)):
