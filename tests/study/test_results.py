@@ -49,6 +49,20 @@ def test_failed_cells_may_be_given_by_their_parts(tmp_path):
     assert read_results(study.write()).failed == (Failed("H/plain/0", "full disk"),)
 
 
+def test_methods_and_seeds_that_the_study_does_not_name_are_shown_after_the_others(tmp_path):
+    study = StudyFolder(tmp_path / "s", methods=["plain"], seeds=[1], oracle_method=None)
+    results = read_results(study.add("loss", ("H", "late", 7), 1.0).add("loss", ("H", "plain", 1), 1.0).write())
+    assert (results.methods, results.seeds) == (("plain", "late"), (1, 7))
+
+
+def test_a_mixture_without_a_complexity_is_an_error(tmp_path):
+    study = StudyFolder(tmp_path / "s").add("loss", ("H+X", "plain", 0), 1.0)
+    with pytest.raises(DataError, match=r"study\.json: found no complexity of mixture H\+X"):
+        read_results(study.write())
+    with pytest.raises(DataError, match="none named"):
+        read_results(StudyFolder(tmp_path / "t", mixtures=[]).write())
+
+
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_figures_that_are_not_finite_are_counted_and_left_out(tmp_path, value):
     study = StudyFolder(tmp_path / "s").add("loss", ("H", "plain", 0), value, name="held-out")

@@ -6,6 +6,7 @@ permutations can be counted.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -88,17 +89,19 @@ def stratified_spearman(strata: Sequence[tuple[Numbers, Numbers]]) -> Correlatio
         return Correlation(rho, _approximate_p(rho, n - len(ranks) - 1), None, n, exact=False)
     sums = Counter({0: 1})
     for x, y in ranks:
-        sums = _convolved(sums, permutation_sums(x, y))
+        sums = _convolved(sums, permutation_sums(tuple(sorted(x)), tuple(sorted(y))))
     total, furthest = sums.total(), max(map(abs, sums))
     p = sum(ways for value, ways in sums.items() if abs(value) >= abs(observed)) / total
     smallest = sum(ways for value, ways in sums.items() if abs(value) == furthest) / total
     return Correlation(rho, p, smallest, n)
 
 
-def permutation_sums(x: Sequence[int], y: Sequence[int]) -> Counter[int]:
+@functools.lru_cache(maxsize=256)  # the seeds and methods of a study share most of their ranks
+def permutation_sums(x: tuple[int, ...], y: tuple[int, ...]) -> Counter[int]:
     """How many of the N! ways to pair `x` with `y` give each sum of products.
 
     Built item by item over the sets of `y` that are already taken (2^N of them), so that N! is never walked through.
+    The result is shared between calls: read it, do not change it.
     """
     ways: dict[int, Counter[int]] = {0: Counter({0: 1})}
     for a in x:

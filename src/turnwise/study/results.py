@@ -166,8 +166,14 @@ def read_results(folder: str | Path) -> Results:
         else:
             by_seed[row["seed"]] = value
     complexity = _complexity(described, source)
-    methods = tuple(_names(described.get("methods")))
-    seeds = tuple(int(seed) for seed in described.get("seeds") or ())
+    unknown = {row["mixture"] for row in rows} - set(complexity)
+    if unknown or not complexity:
+        raise DataError(f"found no complexity of mixture {', '.join(sorted(unknown)) or '(none named)'}", path=source)
+    # What the study names first, in its order; then what else has figures, so that none is left out unseen.
+    methods = tuple(dict.fromkeys([*_names(described.get("methods")), *(row["method"] for row in rows)]))
+    seeds = tuple(
+        dict.fromkeys([*(int(seed) for seed in described.get("seeds") or ()), *(row["seed"] for row in rows)])
+    )
     failed = tuple(_failed(described.get("failed", described.get("failures"))))
     known = {one.cell for one in failed}
     wanted = [(mixture, method, seed) for mixture in complexity for method in methods for seed in seeds]
@@ -234,6 +240,9 @@ def _failed(given: Any) -> list[Failed]:
         return [Failed(str(cell), str(reason)) for cell, reason in given.items()]
     found = []
     for one in given or ():
+        if not isinstance(one, Mapping):
+            found.append(Failed(str(one), "no reason given"))
+            continue
         parts = [one.get(name) for name in ("mixture", "method", "seed")]
         cell = one.get("cell") or "/".join(str(part) for part in parts if part is not None)
         found.append(Failed(str(cell), str(one.get("reason", "no reason given"))))
