@@ -42,6 +42,15 @@ def test_series_stand_apart_and_in_the_same_order_at_every_place() -> None:
     assert starts[1] - starts[0] > 20
 
 
+def test_what_of_an_interval_cannot_be_is_not_drawn_but_told() -> None:
+    """An AUROC of 0.5 with an interval from -1 to 2 fills the picture from 0 to 1, and the axis ends near there."""
+    svg = draw(["a"], PointSeries("m", [Point(0.5, (-1.0, 2.0))]), limits=(0.0, 1.0))
+    _, low, high, *_ = map(float, re.findall(r"[\d.]+", paths(svg, "whisker")[0]))
+    assert 34 < high < 50
+    assert 230 < low < 244
+    assert "m, a: 0.5000 [−1.000, 2.000]" in [one.text for one in svg.iter(f"{SVG}title")]
+
+
 def test_a_gap_breaks_the_line() -> None:
     svg = draw(["a", "b", "c", "d"], PointSeries("m", [Point(1.0), None, Point(1.0), Point(2.0)]))
     assert [path.count("M") for path in paths(svg, "line")] == [2]

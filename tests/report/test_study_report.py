@@ -132,9 +132,11 @@ def test_many_methods_have_a_colour_or_a_stroke_of_their_own(tmp_path: Path) -> 
     study.fill("loss", lambda place, method, seed: 1.0 + 0.1 * place + 0.01 * seed, name="held-out")
     page = Page(build_study_report(study.write()))
     drawn = [str(one["class"]) for one in page.tags("g") if str(one.get("class", "")).startswith("legend")]
-    lines = [style for style in drawn if "k-bar" not in style]
+    lines, bars = ([style for style in drawn if ("k-bar" in style) is of_bars] for of_bars in (False, True))
     assert len(lines) == 11
     assert len(set(lines)) == 11
+    assert len(bars) == 9
+    assert len(set(bars)) == 9
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", "a\u202eb", "H|N*_`"])

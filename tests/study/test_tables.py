@@ -133,6 +133,27 @@ def test_findings_follow_the_numbers_whichever_way_they_fall(tmp_path):
     assert "clearly better than plain with H (-0.1010) and clearly worse than plain with H+N (+0.1010)" in mixed
 
 
+def test_the_share_undone_is_told_where_the_damage_is_largest(whole):
+    told = [sentence for sentence in findings(whole) if "damage" in sentence]
+    assert len(told) == 2
+    assert told[0].startswith("Loss on held-out, H+N+L, where noise does most damage: the share undone is 50\u00a0% [")
+
+
+def test_many_methods_are_summed_up_and_what_is_worse_is_named(tmp_path):
+    """Nine methods on two mixtures: m0 is 0.1 better everywhere, m8 worse on the second, the others the same."""
+    methods = ["plain", *(f"m{place}" for place in range(9))]
+
+    def value(place, method, seed):
+        harm = {"m0": -0.1, "m8": 0.1 * place}.get(method, 0.0)
+        return 2.0 + seed + harm * (1 + 0.01 * seed)
+
+    told = findings(small(tmp_path, value, methods=methods, oracle_method=None))
+    assert "m0: clearly better than plain in 2 of 2 comparisons, clearly worse in 0." in told
+    assert "m3: clearly better than plain in 0 of 2 comparisons, clearly worse in 0." in told
+    worse = "clearly worse in 1: loss on held-out with H+N (+0.1010)."
+    assert f"m8: clearly better than plain in 0 of 2 comparisons, {worse}" in told
+
+
 def test_findings_name_what_limits_them(whole, tmp_path):
     sentences = findings(whole)
     assert "2 cells without results; the tables show what is there." in sentences

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from markupsafe import Markup
@@ -24,6 +25,8 @@ class Point:
 
     value: float
     bounds: tuple[float, float] | None = None
+    drawn: tuple[float, float] | None = None
+    """What of the interval is drawn; set by the chart."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def interval_chart(
     x_label: str,
     y_label: str,
     size: Size = "half",
+    limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> Markup:
     """Estimates with intervals over named places.
 
@@ -67,16 +71,18 @@ def interval_chart(
         x_label: Name of the horizontal axis.
         y_label: Name and unit of the vertical axis.
         size: How much of the text width it takes.
+        limits: Values that the measure can have; what of an interval lies outside is not drawn.
 
     Returns:
         An `<svg>`; one that says "no data" where nothing can be drawn.
     """
-    legend = [(one.name, one.style, "bar" if form == "bars" else one.kind) for one in series]
+    series = [replace(one, points=[_within(point, limits) for point in one.points]) for one in series]
+    legend = [(one.name, one.style, _kind(one, form)) for one in series]
     frame = Frame.of(title, legend, size)
     drawn = [point for one in series for point in one.points if point is not None]
     if not drawn:
         return frame.svg(key, description, [no_data(frame)])
-    reach = [value for point in drawn for value in (point.value, *(point.bounds or ()))]
+    reach = [value for point in drawn for value in (point.value, *(point.drawn or ()))]
     low, high = min(reach), max(reach)
     if form == "bars":
         low, high = min(0.0, low), max(0.0, high)
@@ -92,11 +98,23 @@ def interval_chart(
     for position, one in enumerate(series):
         draw = _bars if form == "bars" else _line
         parts += [
-            Markup('<g class="series {} k-{}">').format(one.style, "bar" if form == "bars" else one.kind),
+            Markup('<g class="series {} k-{}">').format(one.style, _kind(one, form)),
             *draw(frame, places, one, position, len(series)),
             Markup("</g>"),
         ]
     return frame.svg(key, description, parts)
+
+
+def _within(point: Point | None, limits: tuple[float, float]) -> Point | None:
+    if point is None or point.bounds is None:
+        return point
+    low, high = point.bounds
+    return replace(point, drawn=(max(low, limits[0]), min(high, limits[1])))
+
+
+def _kind(one: PointSeries, form: Form) -> str:
+    """Bars of the second cycle of colours are pale, as lines of it are dotted."""
+    return one.kind if form == "lines" else "bar k-pale" if one.kind == "dotted" else "bar"
 
 
 def _line(frame: Frame, places: Sequence[str], one: PointSeries, position: int, count: int) -> Iterator[Markup]:
@@ -135,9 +153,9 @@ def _bars(frame: Frame, places: Sequence[str], one: PointSeries, position: int, 
 
 
 def _whisker(frame: Frame, x: float, point: Point) -> Iterator[Markup]:
-    if point.bounds is None:
+    if point.drawn is None:
         return
-    low, high = (frame.y(bound) for bound in point.bounds)
+    low, high = (frame.y(bound) for bound in point.drawn)
     yield Markup(
         '<path class="whisker" d="M{0:.1f},{2:.1f}V{3:.1f}M{1:.1f},{2:.1f}h{4:.1f}M{1:.1f},{3:.1f}h{4:.1f}"/>'
     ).format(x, x - _CAP, low, high, 2 * _CAP)

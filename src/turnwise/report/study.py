@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -104,6 +105,7 @@ def _quality_figures(results: Results) -> list[Figure]:
                 caption=f"{_capital(measure.title)} by mixture, in order of complexity; {better} is better. "
                 f"{_interval_note(results)}{_dashed_note(results)}",
                 y_label=_unit(measure),
+                limits=(0.0, 1.0 if measure.metric == "accuracy" else math.inf),
             )
         )
     return figures
@@ -167,6 +169,7 @@ def _detection_figures(results: Results) -> list[Figure]:
                 caption=f"Chance that a noisy one of two {unit} is rated less reliable; 0.5 is a coin. "
                 f"{_interval_note(results)}",
                 y_label="AUROC",
+                limits=(0.0, 1.0),
             )
         )
     return figures
@@ -213,6 +216,7 @@ def _figure(
     title: str,
     caption: str,
     y_label: str,
+    limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> Figure:
     """A chart over mixtures: per method the estimates of its places. Methods without any stay out of the legend."""
     styles = _styles(results)
@@ -234,6 +238,7 @@ def _figure(
         x_label="mixture",
         y_label=y_label,
         size=size,
+        limits=limits,
     )
     return Figure(chart, caption, size)
 
@@ -245,9 +250,9 @@ def _point(found: Estimate | None) -> Point | None:
 
 
 def _styles(results: Results) -> dict[str, tuple[str, str]]:
-    """One colour per trained method, the same in every chart; from the seventh on the line is dotted."""
+    """One colour per trained method, the same in every chart; from the sixth on the line is dotted."""
     styles = {
-        method: (f"s{place % 6}", "line" if place < 6 else "dotted") for place, method in enumerate(results.trained)
+        method: (f"s{place % 5}", "line" if place < 5 else "dotted") for place, method in enumerate(results.trained)
     }
     return {method: styles.get(method, ("s5", "dashed")) for method in results.methods}
 

@@ -17,12 +17,14 @@ from turnwise.study.tables import (
 )
 from turnwise.study.wording import and_list, figure, interval
 
+_DETAILED = 8  # most sentences that tell every difference; with more, each method is summed up in one
+
 
 def findings(results: Results) -> list[str]:
     """Sentences on differences, trends, damage undone, detection, cost and what is missing, in this order."""
-    sentences: list[str] = []
-    for measure in results.qualities:
-        sentences += _compared(results, measure, against_reference(results, measure))
+    rows = {measure: against_reference(results, measure) for measure in results.qualities}
+    told = [sentence for measure, own in rows.items() for sentence in _compared(results, measure, own)]
+    sentences = told if len(told) <= _DETAILED else _counted(results, [row for own in rows.values() for row in own])
     for measure in results.qualities:
         sentences += _trends(measure, along_mixtures(results, measure))
     for measure in results.qualities:
@@ -50,6 +52,22 @@ def _compared(results: Results, measure: Measure, rows: Sequence[Against]) -> li
     return sentences
 
 
+def _counted(results: Results, rows: Sequence[Against]) -> list[str]:
+    """One sentence per method over all measures: how often better and worse, and where worse."""
+    sentences = []
+    for method in dict.fromkeys(row.place.method for row in rows):
+        own = [row for row in rows if row.place.method == method]
+        better, worse = ([row for row in own if row.better == sign] for sign in (1, -1))
+        oracle = " (the oracle)" if method == results.oracle != "oracle" else ""
+        sentence = (
+            f"{method}{oracle}: clearly better than {results.reference} in {len(better)} of {len(own)} comparisons, "
+            f"clearly worse in {len(worse)}"
+        )
+        where = [f"{row.measure.title} with {_difference(row)}" for row in worse]
+        sentences.append(f"{sentence}{': ' + and_list(where) if where else ''}.")
+    return sentences
+
+
 def _difference(row: Against) -> str:
     return f"{row.place.mixture} ({figure(row.difference.estimate.mean, signed=True)})"
 
@@ -69,28 +87,18 @@ def _trends(measure: Measure, rows: Sequence[Along]) -> list[str]:
 
 
 def _undone(measure: Measure, rows: Sequence[Recovered]) -> list[str]:
-    """One sentence per method, and one on the mixtures in which there is nothing to undo."""
-    sentences = []
-    for method in dict.fromkeys(row.place.method for row in rows):
-        shares = [
-            f"{figure(share.mean, percent=True)} {interval(share, percent=True)} with {row.place.mixture}"
-            for row in rows
-            if row.place.method == method and (share := row.recovery.share) is not None
-        ]
-        if shares:
-            sentences.append(
-                f"{_subject(measure)}: of the damage that the noise does, {method} undoes {and_list(shares)}."
-            )
-    reasons: dict[str, list[str]] = {}
-    for row in rows:
-        mixtures = reasons.setdefault(row.recovery.reason or "", [])
-        if row.place.mixture not in mixtures:
-            mixtures.append(row.place.mixture)
-    return sentences + [
-        f"{_subject(measure)}: no share of damage undone with {and_list(mixtures)} ({reason})."
-        for reason, mixtures in reasons.items()
-        if reason
+    """The shares with the mixture that does most damage; where none does any, why."""
+    with_share = [row for row in rows if row.recovery.share is not None]
+    if not with_share:
+        reasons = list(dict.fromkeys(row.recovery.reason or "" for row in rows))
+        return [f"{_subject(measure)}: no share of damage undone ({'; '.join(reasons)})."] if rows else []
+    worst = max(with_share, key=lambda row: abs(row.recovery.gap.mean or 0.0)).place.mixture
+    shares = [
+        f"{figure(share.mean, percent=True)} {interval(share, percent=True)} with {row.place.method}"
+        for row in with_share
+        if row.place.mixture == worst and (share := row.recovery.share) is not None
     ]
+    return [f"{_subject(measure)}, {worst}, where noise does most damage: the share undone is {and_list(shares)}."]
 
 
 def _detected(results: Results) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from turnwise.evaluation.correlation import Correlation
 from turnwise.study.results import Place, Results
@@ -192,7 +192,7 @@ def _recovered(results: Results) -> Part:
         ]
         if rows:
             columns = ["mixture", "method", "share undone", f"{results.reference} - {results.oracle}", "n", "note"]
-            part.tables.append(TextTable(measure.title, columns, rows, texts=(1, 5)))
+            part.tables.append(_without_empty_notes(TextTable(measure.title, columns, rows, texts=(1, 5))))
     if not part.tables:
         part.missing = "There is no method beside the reference and the oracle."
     return part
@@ -264,12 +264,19 @@ def _verdicts(title: str, rows: Sequence[Along]) -> TextTable:
         "p (least possible)",
         "note",
     ]
-    return TextTable(f"{title}: trend and verdict", columns, cells, texts=(1, 9))
+    return _without_empty_notes(TextTable(f"{title}: trend and verdict", columns, cells, texts=(1, 9)))
+
+
+def _without_empty_notes(table: TextTable) -> TextTable:
+    """The table without its last column where no cell of it says anything."""
+    if any(row[-1] for row in table.rows):
+        return table
+    return replace(table, columns=table.columns[:-1], rows=[row[:-1] for row in table.rows], texts=table.texts[:-1])
 
 
 def _with_p(one: Correlation) -> list[str]:
     if one.rho is None or one.p is None:
-        return [MISSING, one.reason or MISSING]
+        return [MISSING, MISSING]
     least = "" if one.smallest_p is None else f" ({one.smallest_p:.2g})"
     return [f"{one.rho:.3f}", f"{one.p:.2g}{least}"]
 

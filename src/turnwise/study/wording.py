@@ -15,7 +15,7 @@ def figure(value: float | None, *, percent: bool = False, signed: bool = False) 
         return MISSING
     sign = "+" if signed and value > 0 else ""
     if percent:
-        return f"{sign}{100 * value:.0f}\u00a0%"
+        return f"{sign}{round(100 * value)}\u00a0%"
     if abs(value) >= 10_000 or (abs(value) >= 10 and float(value).is_integer()):
         return f"{sign}{value:,.0f}"
     return f"{sign}{value:#.4g}".rstrip(".") if value else "0"
