@@ -140,8 +140,9 @@ def _rooms(free: list[int], starts: list[int], distance: tuple[int, int], correc
     """Free turns for telling (in `starts`) and asking, with a correction between where that is wanted and possible."""
     least, most = distance
     spans = [(said, asked) for said in free for asked in free if least <= asked - said <= most]
-    corrections = [(start, *span) for start in starts for span in spans if start < span[0]] if corrected else []
-    return corrections or [span for span in spans if span[0] in starts]
+    told: list[tuple[int, ...]] = [span for span in spans if span[0] in starts]
+    corrections = [(start, *span) for start in starts for span in spans if start < span[0]]
+    return list(corrections) if corrected and corrections else told
 
 
 def _recollection(draw: random.Random, steps: list[Step], difficulty: Difficulty) -> Step | None:
@@ -204,18 +205,20 @@ def write_dialogue(
         pronoun = pronouns[step.name]
         by_name = step.name not in named_in
         named_in.setdefault(step.name, turn)
-        who, whom = (step.name, step.name) if by_name else (pronoun, OBJECT_FORM[pronoun])
         if step.kind == "recollect":
             value = steps[0].name if step.topic == "person" else answers[step.source]
         else:
             value = step.value or facts[step.name][step.topic]
         question, reply = _templates(draw, step)
-        noun = step.topic if step.kind == "recollect" else relation_of(step).noun
-        question = question.format(who=who, whom=whom, thing=step.topic, noun=noun, value=value)
-        messages += [
-            Message("user", question),
-            Message("assistant", reply.format(Who=who.capitalize(), noun=noun, value=value)),
-        ]
+        fill = {
+            "who": step.name if by_name else pronoun,
+            "whom": step.name if by_name else OBJECT_FORM[pronoun],
+            "Who": step.name if by_name else pronoun.capitalize(),
+            "thing": step.topic,
+            "noun": step.topic if step.kind == "recollect" else relation_of(step).noun,
+            "value": value,
+        }
+        messages += [Message("user", question.format(**fill)), Message("assistant", reply.format(**fill))]
         answers.append(value)
         distances.append(_distance(step, turn, named_in[step.name]))
         kinds.append("pronoun" if step.kind == "fact" and not by_name else step.kind)
