@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from pathlib import Path
+from typing import get_args
 
+import field_tables
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +17,7 @@ from pydantic import ValidationError
 from turnwise.data.noise import wrong_answers
 from turnwise.data.world import RELATIONS, TOLD, Difficulty, World, WorldConfig
 from turnwise.data.world_facts import THINGS
+from turnwise.data.world_turns import Kind
 from turnwise.errors import ConfigError
 
 WORLD = World(seed=2, num_entities=12)
@@ -135,7 +139,7 @@ def test_a_second_reader_finds_every_answer_and_distance_in_the_texts_and_the_ta
 
 
 def test_a_second_reader_notices_a_wrong_answer():
-    """Every reply of a noisy dialogue holds another value than the reader finds, unless it is about a first answer."""
+    """The reader of a noisy dialogue disagrees with every reply; what was said first is itself wrong there."""
     noisy = wrong_answers(WORLD, list(WORLD.dialogues(50, turns=(4, 8), told=0.5, difficulty=HARD)), 1.0, 0)
     seen = set()
     for dialogue in noisy:
@@ -248,6 +252,23 @@ def test_a_configured_difficulty_is_the_one_that_generates():
 def test_impossible_knobs_are_refused(key):
     with pytest.raises(ValidationError, match=key):
         Difficulty.model_validate({key: 6})
+
+
+def test_the_page_of_the_world_has_every_knob_and_kind_and_its_example_is_made_so():
+    """`field_tables.table` writes the tables; the example is the last dialogue of the code above it."""
+    text = (Path(__file__).parents[2] / "docs" / "world.md").read_text(encoding="utf-8")
+    assert field_tables.table(WorldConfig) in text
+    assert field_tables.table(Difficulty) in text
+    assert [kind for kind in get_args(Kind) if f"\n| `{kind}` |" not in text] == []
+    difficulty = Difficulty(slots=2, corrections=0.5, follow_ups=0.4, recollections=0.3)
+    *_, last = World(0, 16).dialogues(5, seed=5, turns=(5, 8), told=0.8, difficulty=difficulty)
+    shown = [
+        f"{kind:9} {distance}  {question.text} {reply.text}\n"
+        for kind, distance, question, reply in zip(
+            last.metadata["kinds"], last.metadata["distances"], last.messages[::2], last.replies, strict=True
+        )
+    ]
+    assert "".join(shown) in text
 
 
 @pytest.mark.parametrize("distance", [(0, 2), (3, 2), (6, 8)])
