@@ -170,14 +170,17 @@ def test_a_built_model_survives_a_save_with_its_recipe(tmp_path):
 
 
 def test_a_base_is_pretrained_on_the_dialogues_its_recipe_asks_for(monkeypatch):
-    recipe = BaseRecipe(num_entities=4, hidden=32, layers=1, steps=3, batch_size=2, told=1.0, turns=(5, 7),
-                        difficulty=Difficulty(corrections=1.0))  # fmt: skip
-    seen = []
-    monkeypatch.setattr(base_model, "pretrain", lambda model, tokenizer, dialogues, **settings: seen.extend(dialogues))
-    build(recipe)
-    world = World(num_entities=4)
-    assert seen == list(world.dialogues(6, seed=1, told=1.0, turns=(5, 7), difficulty=Difficulty(corrections=1.0)))
-    assert all("corrected" in dialogue.metadata["kinds"] for dialogue in seen)
+    hard = {"told": 1.0, "turns": (5, 7), "difficulty": Difficulty(corrections=1.0)}
+    seen = {}
+    monkeypatch.setattr(
+        base_model,
+        "pretrain",
+        lambda model, tokenizer, dialogues, **settings: seen.update(settings, dialogues=list(dialogues)),
+    )
+    build(BaseRecipe(num_entities=4, hidden=32, layers=1, steps=3, batch_size=2, assistant_only=True, **hard))
+    assert seen["dialogues"] == list(World(num_entities=4).dialogues(6, seed=1, **hard))
+    assert all("corrected" in dialogue.metadata["kinds"] for dialogue in seen["dialogues"])
+    assert seen["assistant_only"] is True
 
 
 def test_a_folder_without_a_recipe_says_what_to_do(tmp_path):

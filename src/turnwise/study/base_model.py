@@ -68,6 +68,8 @@ class BaseRecipe:
         turns: Least and most turns of a pretraining dialogue.
         told: Share of them that tell something.
         difficulty: What else they ask; see docs/world.md for a recipe that learns all of it.
+        assistant_only: True learns from replies alone: needed to learn copying in few steps, as nobody can foresee what
+            the user asks.
     """
 
     world_seed: int = 0
@@ -84,6 +86,7 @@ class BaseRecipe:
     turns: tuple[int, int] = (3, 6)
     told: float = 0.0
     difficulty: Difficulty = PLAIN
+    assistant_only: bool = False
 
     def world(self) -> World:
         """The world that the model has learned."""
@@ -122,6 +125,7 @@ def build(
         steps=recipe.steps,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
+        assistant_only=recipe.assistant_only,
         seed=recipe.seed,
         report=report,
     )
