@@ -112,6 +112,8 @@ def wrong_answers(
     """Replace the fact in the replies of a share of the dialogues by another value of the same relation.
 
     Only the fact is wrong; the sentence stays the same, so this is the hardest noise for a language model to see.
+    Right is what `metadata["answers"]` of the clean dialogue says: a later reply that recollects a corrupted one still
+    has to give what was said before the corruption.
 
     Args:
         world: The world that the dialogues come from.
