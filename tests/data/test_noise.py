@@ -160,7 +160,10 @@ def test_a_new_kind_of_noise_is_one_function():
 
 
 def digest(dialogues):
-    return hashlib.sha256(json.dumps([dialogue.to_dict() for dialogue in dialogues]).encode()).hexdigest()[:16]
+    records = [dialogue.to_dict() for dialogue in dialogues]
+    for record in records:
+        record["metadata"].pop("kinds", None)  # said of the world's turns only since the digests were taken
+    return hashlib.sha256(json.dumps(records).encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize(
