@@ -10,7 +10,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from turnwise._version import __version__
-from turnwise.cli import data, ledger, mix, quickstart, report, train
+from turnwise.cli import data, ledger, mix, quickstart, report, study, train
 from turnwise.cli.output import note, plain, progress
 from turnwise.errors import TurnwiseError
 
@@ -43,6 +43,7 @@ app.command("train")(train.train)
 app.command("ledger")(ledger.ledger)
 app.command("report")(report.report)
 app.command("quickstart")(quickstart.quickstart)
+app.command("study")(study.study)
 
 
 def _print_version(wanted: bool) -> None:
