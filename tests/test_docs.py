@@ -197,13 +197,26 @@ def test_the_commands_of_the_training_page_run(finished, reader):
                 invoke(command)
 
 
+def test_the_commands_of_the_page_on_mixtures_run_on_its_configuration(reader):
+    page = ROOT / "docs" / "mixtures.md"
+    recipe, shown = (next(block for block in blocks(page) if block.info[0] == kind) for kind in ("yaml", "sh"))
+    (reader / "mix.yaml").write_text(recipe.text, encoding="utf-8")
+    for command in commands(shown):
+        invoke(command)
+    assert (reader / "again.jsonl").read_bytes() == (reader / "mixed.jsonl").read_bytes()
+
+
 @pytest.mark.parametrize("block", chosen("yaml"))
 def test_yaml_examples_are_configurations(block, tmp_path):
     from turnwise.config import load_config
+    from turnwise.data.mix_config import MixConfig
     from turnwise.training.fit import TrainConfig
 
     path = tmp_path / "x.yaml"
     path.write_text(block.text, encoding="utf-8")
+    if block.info == ("yaml", "mix"):
+        load_config(MixConfig, path)
+        return
     needed = {"model": "m", "data": [{"path": "d"}], "output": "o"}
     given = {line.split(":")[0] for line in block.text.splitlines() if re.match(r"\w+:", line)}
     load_config(TrainConfig, path, values={key: value for key, value in needed.items() if key not in given})
@@ -258,6 +271,12 @@ def test_tables_of_settings_are_those_of_the_models():
     text = field_tables.PAGE.read_text(encoding="utf-8")
     assert field_tables.filled(text) == text
     assert all(f"<!-- fields: {name} -->" in text for name in field_tables.models())
+
+
+def test_tables_of_the_page_on_mixtures_are_those_of_the_models():
+    text = field_tables.MIXTURES.read_text(encoding="utf-8")
+    assert field_tables.filled(text) == text
+    assert all(f"<!-- fields: {name} -->" in text for name in field_tables.models_of_mixtures())
 
 
 def test_columns_and_keys_of_the_run_folder_are_those_of_the_code():

@@ -28,3 +28,15 @@ def test_public_names_that_train_raise_an_import_error_with_the_extra():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "turnwise.ReSURETrainer needs the package" in done.stdout
     assert "pip install 'turnwise[train]'" in done.stdout
+
+
+def test_near_duplicates_name_the_extra_to_install(tmp_path):
+    (tmp_path / "mix.yaml").write_text("sources: [{world: {n: 3}}]\nduplicates: near\n")
+    code = (
+        "import sys; sys.modules['datasketch'] = None; sys.argv = 'turnwise data mix mix.yaml -o x.jsonl'.split(); "
+        "from turnwise.cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert "finding near duplicates needs the package 'datasketch'" in done.stderr
+    assert "pip install 'turnwise[dedup]'" in done.stderr

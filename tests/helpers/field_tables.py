@@ -1,6 +1,6 @@
-"""Tables of settings for docs/training.md, made from the models' own descriptions.
+"""Tables of settings for docs/training.md and docs/mixtures.md, made from the models' own descriptions.
 
-`python tests/helpers/field_tables.py` writes them into the page; a test compares.
+`python tests/helpers/field_tables.py` writes them into the pages; a test compares.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
+MIXTURES = PAGE.with_name("mixtures.md")
 _MARK = re.compile(r"(<!-- fields: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -24,6 +25,13 @@ def models():
     from turnwise.training.weights import WeightingConfig
 
     return {"TrainConfig": TrainConfig, "DataSource": DataSource, "WeightingConfig": WeightingConfig}
+
+
+def models_of_mixtures():
+    """The models that the page on mixtures has a table of, by name."""
+    from turnwise.data.mix_config import MixConfig, MixSource
+
+    return {"MixConfig": MixConfig, "MixSource": MixSource}
 
 
 def table(model):
@@ -40,7 +48,7 @@ def table(model):
 
 def filled(text):
     """The page with every table made anew."""
-    known = models()
+    known = {**models(), **models_of_mixtures()}
     return _MARK.sub(lambda found: found[1] + table(known[found[2]]) + found[3], text)
 
 
@@ -62,5 +70,6 @@ def _choices(annotation):
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    sys.stdout.write(f"{PAGE}\n")
+    for page in (PAGE, MIXTURES):
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+        sys.stdout.write(f"{page}\n")

@@ -70,12 +70,15 @@ def mix(
 def _print_counts(done: WrittenMixture) -> None:
     sources = done.mixture.counts
     reasons = list(dict.fromkeys(reason for counts in sources for reason in counts.dropped))
-    columns = ["source", "tier", "found", *reasons, "repeated", "written", "share"]
+    labelled = any(counts.noise for counts in sources)
+    columns = ["source", "tier", "found", *reasons, "repeated", "written", *["noise"] * labelled, "share"]
     rows: list[list[Any]] = [
         [
             *(counts.name, counts.tier, counts.found),
             *(counts.dropped[reason] for reason in reasons),
-            *(counts.repeated, counts.written, f"{counts.written / done.written:.1%}"),
+            *(counts.repeated, counts.written),
+            *[counts.noise.total() - counts.noise["clean"]] * labelled,
+            f"{counts.written / done.written:.1%}",
         ]
         for counts in sources
     ]

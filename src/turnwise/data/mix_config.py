@@ -41,8 +41,7 @@ class MixSource(StrictModel):
     cap: int | None = Field(None, gt=0, description="At most this many end up in the mix, drawn by the seed.")
     repeat: int = Field(1, ge=1, description="How often each dialogue may occur; copies get ids of their own.")
     corrupt: list[CorruptConfig] = Field(
-        default_factory=list,
-        description="Labelled noise to make in this source; each kind is made in dialogues that are still clean.",
+        default_factory=list, description="Labelled noise to make in what is taken of this source, in this order."
     )
 
     @field_validator("sample", mode="before")

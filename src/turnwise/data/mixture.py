@@ -28,7 +28,7 @@ from turnwise.data.mix_draw import apportion, draw_key, interleave, is_drawn, lo
 from turnwise.data.near_duplicates import NearDuplicates
 from turnwise.data.read import Failure, FileReport, ReadReport, read_dialogues
 from turnwise.dialogue import Dialogue, unique_ids
-from turnwise.errors import ConfigError, DataError
+from turnwise.errors import DataError
 
 __all__ = ["MixConfig", "MixSource", "Mixture", "SourceCounts", "mix_dialogues"]
 
@@ -45,6 +45,7 @@ class SourceCounts:
         written: Dialogues in the mixture, copies included.
         dropped: Count by reason: `unreadable`, `skipped first`, `not drawn`, `duplicate`,
             `near duplicate`, `beyond its part` (of `size` or `cap`).
+        noise: Written dialogues by the kind in their label of known noise, `clean` included; empty without labels.
     """
 
     name: str
@@ -53,11 +54,21 @@ class SourceCounts:
     repeated: int = 0
     written: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+    noise: Counter[str] = field(default_factory=Counter)
+
+    def add(self, dialogue: Dialogue, copies: int) -> None:
+        """Count a dialogue that goes into the mixture `copies` times."""
+        self.written += copies
+        self.repeated += copies - 1
+        label = dialogue.metadata.get("noise")
+        if isinstance(label, dict) and "kind" in label:
+            self.noise[str(label["kind"])] += copies
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as JSON-ready keys."""
         counted = {"found": self.found, "repeated": self.repeated, "written": self.written}
-        return {"name": self.name, "tier": self.tier, **counted, "dropped": dict(self.dropped)}
+        reasons = {"dropped": dict(self.dropped), "noise": dict(self.noise)}
+        return {"name": self.name, "tier": self.tier, **counted, **reasons}
 
 
 @dataclass(slots=True)
@@ -93,7 +104,7 @@ def mix_dialogues(config: MixConfig) -> Mixture:
 
     Raises:
         DataError: A source cannot be read, or has fewer dialogues than `sample` or `size` asks for.
-        ConfigError: Noise that a source does not allow.
+        ConfigError: Noise that a source does not allow (see `corrupt_dialogues`).
         MissingExtraError: `duplicates: near` without the package `datasketch`.
     """
     seen = None if config.duplicates == "keep" else _Duplicates(config)
@@ -188,8 +199,7 @@ class _Source:
         if self.config.corrupt:
             taken = self._corrupted(list(taken))
         for item, copies in taken:
-            self.counts.written += copies
-            self.counts.repeated += copies - 1
+            self.counts.add(item.dialogue, copies)
             yield item.dialogue
             for _ in range(copies - 1):
                 yield copy.deepcopy(item.dialogue)
@@ -283,23 +293,14 @@ class _Source:
         return ((item, full + (item.position in with_one_more)) for item in taken)
 
     def _corrupted(self, taken: list[tuple[_Item, int]]) -> Iterator[tuple[_Item, int]]:
-        """The dialogues with each kind of noise made in those that are clean so far; copies share what was made."""
+        """The different dialogues with noise, one kind after the other; copies share what was made."""
         world = None if self.config.world is None else self.config.world.world()
+        made = [item.dialogue for item, _ in taken]
         for noise in self.config.corrupt:
-            clean = [item for item, _ in taken if _is_clean(item.dialogue)]
-            wanted = round(noise.rate * len(taken))
-            if wanted > len(clean):
-                raise ConfigError(
-                    f"source {self.label!r}: noise of the kind {noise.kind!r} needs {wanted} of {len(taken)} "
-                    f"dialogues, and {len(clean)} are clean",
-                    hint="the rates of a source's corrupt entries may add up to 1 at most",
-                )
-            # The rate is of all dialogues; what is passed are the clean ones among them.
-            among_clean = noise.model_copy(update={"rate": wanted / len(clean) if clean else 0.0})
-            made = corrupt_dialogues([item.dialogue for item in clean], among_clean, world=world)
-            for item, dialogue in zip(clean, made, strict=True):
-                item.dialogue = dialogue
-        return iter(taken)
+            made = corrupt_dialogues(made, noise, world=world)
+        for (item, copies), dialogue in zip(taken, made, strict=True):
+            item.dialogue = dialogue
+            yield item, copies
 
     def _drop(self, reason: str, count: int) -> None:
         if count:
@@ -324,8 +325,3 @@ class _Counted:
 
 def _lowest(items: Iterable[_Item], count: int) -> list[_Item]:
     return lowest(items, count, key=lambda item: item.key, place=lambda item: item.position)
-
-
-def _is_clean(dialogue: Dialogue) -> bool:
-    noise = dialogue.metadata.get("noise")
-    return not isinstance(noise, dict) or noise.get("kind", "clean") == "clean"

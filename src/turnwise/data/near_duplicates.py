@@ -58,12 +58,12 @@ def bands(threshold: float, num_permutations: int = NUM_PERMUTATIONS, miss: floa
 
     Two dialogues of similarity s are compared when all rows of at least one of b bands agree, which they fail to do
     with the probability (1 - s^r)^b. More rows mean fewer needless comparisons. Where even one row misses more often
-    than `miss` (a very low threshold), one row is taken.
+    than `miss` (a very low threshold), one row is taken. There are two bands at least.
     """
     rows = max(
         (
             rows
-            for rows in range(1, num_permutations + 1)
+            for rows in range(1, num_permutations // 2 + 1)
             if (1 - threshold**rows) ** (num_permutations // rows) <= miss
         ),
         default=1,
