@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from turnwise.training.arguments import ReSUREConfig
     from turnwise.training.ledger import Ledger
     from turnwise.training.trainer import ReSURETrainer
-    from turnwise.training.weights import ReSUREWeighter, WeightingConfig
+    from turnwise.training.weighter import ReSUREWeighter
+    from turnwise.training.weights import WeightingConfig
 
 _HOMES = {
     "Dialogue": "turnwise.dialogue",
@@ -29,7 +30,7 @@ _HOMES = {
     "PreferencePair": "turnwise.dialogue",
     "ReSUREConfig": "turnwise.training.arguments",
     "ReSURETrainer": "turnwise.training.trainer",
-    "ReSUREWeighter": "turnwise.training.weights",
+    "ReSUREWeighter": "turnwise.training.weighter",
     "TurnwiseError": "turnwise.errors",
     "WeightingConfig": "turnwise.training.weights",
     "read_dialogues": "turnwise.data.read",

@@ -68,7 +68,7 @@ def test_nothing_given_names_what_is_missing(attempt):
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        (["--method", "resur"], ["method", "'resure' or 'vicuna'", "'resur'"]),
+        (["--method", "resur"], ["method", "'resure', 'vicuna', 'baize'", "'resur'"]),
         (
             ["--set", "trainer.max_stepz=1"],
             ["unknown setting 'trainer.max_stepz'", "did you mean 'trainer.max_steps'?"],

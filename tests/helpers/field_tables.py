@@ -22,9 +22,11 @@ _MARK = re.compile(r"(<!-- fields: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 def models():
     """The models that the page has a table of, by name."""
     from turnwise.training.fit import DataSource, TrainConfig
+    from turnwise.training.prefilter import PrefilterConfig
     from turnwise.training.weights import WeightingConfig
 
-    return {"TrainConfig": TrainConfig, "DataSource": DataSource, "WeightingConfig": WeightingConfig}
+    known = (TrainConfig, DataSource, PrefilterConfig, WeightingConfig)
+    return {model.__name__: model for model in known}
 
 
 def models_of_mixtures():

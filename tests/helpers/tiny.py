@@ -86,3 +86,34 @@ def make_trainer(output, tokenizer, *, rows=None, model=None, cls=None, peft_con
 def trace(trainer):
     """Losses and gradient norms of every step."""
     return [(log["loss"], log["grad_norm"]) for log in trainer.state.log_history if "grad_norm" in log]
+
+
+def sure_llama():
+    """A tiny Llama whose predictions are far from uniform, so that a reply it would give itself costs little."""
+    model = tiny_llama()
+    with torch.no_grad():
+        model.lm_head.weight *= 60
+    return model
+
+
+def answered_rows(count, noise_share=0.5, seed=0, turns=3):
+    """Dialogues of `turns` turns (4 random tokens, then 4 supervised ones) and the set of (id, turn) that is noise.
+
+    A clean reply is what `sure_llama` would say itself, a noisy one is random.
+    """
+    random, model = np.random.default_rng(seed), sure_llama()
+    rows, noise = [], set()
+    for number in range(count):
+        ids, labels = [], []
+        for turn in range(turns):
+            ids += random.integers(3, 100, 4).tolist()
+            labels += [-100] * 4
+            noisy = random.random() < noise_share
+            noise |= {(f"d{number}", turn)} if noisy else set()
+            for _ in range(4):
+                with torch.no_grad():
+                    likely = int(model(torch.tensor([ids])).logits[0, -1].argmax())
+                ids.append(int(random.integers(3, 100)) if noisy else likely)
+                labels.append(ids[-1])
+        rows.append({"id": f"d{number}", "input_ids": ids, "labels": labels})
+    return rows, noise

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from turnwise.errors import ConfigError
-from turnwise.training.weights import ReSURERule, ReSUREWeighter, WeightingConfig, unreliability_weights
+from turnwise.training.weighter import ReSUREWeighter
+from turnwise.training.weights import ReSURERule, WeightingConfig, unreliability_weights
 
 
 def rule(**options):

@@ -14,15 +14,21 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
 def main(output: Path, batch_size: int, unit: str, layout: str) -> None:
     import torch
-    from tiny import make_trainer, token_rows, word_tokenizer
+    from tiny import answered_rows, make_trainer, sure_llama, token_rows, word_tokenizer
 
     torch.set_num_threads(1)
     tokenizer = word_tokenizer()
-    options = {"padding_free": True, "max_length": None} if layout == "padding_free" else {}
+    options = {
+        "padded": {},
+        "padding_free": {"padding_free": True, "max_length": None},
+        "mixture": {"rule": "mixture", "context_free": True, "dialogue_prior": 1.0},
+    }[layout]
+    judged = layout == "mixture"
     trainer = make_trainer(
         output,
         tokenizer,
-        rows=token_rows(96, longest=40),
+        rows=answered_rows(96)[0] if judged else token_rows(96, longest=40),
+        model=sure_llama() if judged else None,
         unit=unit,
         per_device_train_batch_size=batch_size,
         gradient_accumulation_steps=2,

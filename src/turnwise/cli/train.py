@@ -10,6 +10,9 @@ import typer
 
 from turnwise.cli.output import JsonFlag, OverwriteFlag, ResumeFlag, SetOption, note, print_json, print_table
 from turnwise.cli.progress import training_progress
+from turnwise.training.methods import METHODS
+
+_METHODS = "; ".join(f"{name}: {method.summary}" for name, method in METHODS.items())
 
 
 def train(
@@ -21,7 +24,7 @@ def train(
         list[str] | None, typer.Option(help="Dialogue file, folder or hf://OWNER/NAME; may be repeated.")
     ] = None,
     eval_data: Annotated[list[str] | None, typer.Option(help="Held-out dialogues; may be repeated.")] = None,
-    method: Annotated[str | None, typer.Option(help="resure (default) or vicuna (no weights).")] = None,
+    method: Annotated[str | None, typer.Option(help=f"How to train (default resure). {_METHODS}.")] = None,
     output: Annotated[str | None, typer.Option(help="The run folder.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     settings: SetOption = None,
@@ -72,7 +75,8 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
     counts = summary["counts"]
     rows: list[tuple[str, Any]] = [
         ("method", summary["method"]),
-        ("dialogues trained on", counts["train"] - sum(counts["skipped"].values())),
+        ("dialogues trained on", counts["train"] - sum(counts["skipped"].values()) if summary["trained"] else 0),
+        *([("left out: prefilter", counts["prefiltered"])] if counts["prefiltered"] else []),
         *((f"left out: {reason}", count) for reason, count in counts["skipped"].items()),
         ("optimizer steps", summary["steps"]),
         ("mean training loss", summary["train_loss"]),

@@ -25,6 +25,14 @@ class ReSUREConfig(SFTConfig):
     weighting: bool = field(
         default=True, metadata={"help": "False trains with all weights 1 and still keeps the ledger of losses."}
     )
+    rule: str = field(
+        default="threshold",
+        metadata={
+            "help": "'threshold' as published; 'mixture' judges all units before training; 'trim' drops the highest "
+            "losses of every batch.",
+            "choices": ["threshold", "mixture", "trim"],
+        },
+    )
     unit: str = field(default="dialogue", metadata={"help": "What is weighed.", "choices": ["dialogue", "turn"]})
     reduction: str = field(
         default="sample",
@@ -64,6 +72,14 @@ class ReSUREConfig(SFTConfig):
     )
     ramp_steps: int = field(
         default=100, metadata={"help": "Optimizer steps after warm-up until the weights take full effect."}
+    )
+    trim_share: float = field(default=0.25, metadata={"help": "Share of every batch that the rule 'trim' drops."})
+    context_free: bool = field(
+        default=False, metadata={"help": "Rule 'mixture': take each reply's loss without its dialogue into account."}
+    )
+    dialogue_prior: float | None = field(
+        default=None,
+        metadata={"help": "Rule 'mixture', unit 'turn': turns that the overall share of noise is worth per dialogue."},
     )
     max_non_finite_share: float = field(
         default=0.01, metadata={"help": "Stop when more than this share of losses was not finite."}
@@ -109,7 +125,10 @@ def refuse_unsupported(config: Any, data_collator: Any, compute_loss_func: Any) 
     problems = {
         "packing_strategy='wrapped' cuts dialogues anywhere; use 'bfd'": config.packing
         and config.packing_strategy == "wrapped",
-        "loss_type='dft' reads the weighted probabilities; use 'nll'": config.loss_type == "dft",
+        # TRL multiplies each token's loss by its probability, read from the numbers that would be weighted.
+        "loss_type='dft' goes only with weighting=False and reduction='token', as the method 'dft' sets them": (
+            config.loss_type == "dft" and (config.weighting or config.reduction != "token")
+        ),
         "label_smoothing_factor bypasses the per-token losses; set it to 0": config.label_smoothing_factor > 0,
         "compute_loss_func bypasses the per-token losses; leave it out": compute_loss_func is not None,
         "a data_collator of your own loses the dialogue and turn of each token; leave it out": data_collator

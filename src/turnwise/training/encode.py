@@ -22,8 +22,13 @@ IGNORE = -100
 Truncation = Literal["turns", "keep_start"]
 """`turns` drops whole trailing turns; `keep_start` cuts at the length, as TRL does, and keeps part of a reply."""
 
-Supervise = Literal["assistant", "last"]
-"""`assistant`: every reply. `last`: the last reply that truncation and the `train` flags leave."""
+Supervise = Literal["assistant", "last", "assistant_and_tools", "all"]
+"""Which tokens carry the loss.
+
+`assistant`: every reply. `last`: the last reply that truncation and the `train` flags leave. `assistant_and_tools`:
+every reply and the tools' answers, which belong to the turn of the reply that called (the `SpanFinder` marks them).
+`all`: every token; what stands before a reply belongs to its turn.
+"""
 
 NO_REPLY = "no assistant reply"
 NO_SUPERVISED_TOKENS = "no supervised tokens"
@@ -95,11 +100,13 @@ def encode_dialogue(
         The encoded dialogue, or why it is skipped.
 
     Raises:
-        ConfigError: `max_length` is not positive.
+        ConfigError: `max_length` is not positive, or `supervise` and the finder disagree about the tools' answers.
         TemplateError: See `SpanFinder.encode`.
     """
     if max_length is not None and max_length < 1:
         raise ConfigError(f"expected max_length to be at least 1, found {max_length}")
+    if supervise == "assistant_and_tools" and not finder.supervise_tools:
+        raise ConfigError("supervise='assistant_and_tools' needs a SpanFinder with supervise_tools=True")
     source: Sequence[Message | Mapping[str, Any]]
     if isinstance(dialogue, Dialogue):
         source, tools = dialogue.messages, dialogue.tools if tools is None else tools
@@ -241,9 +248,20 @@ def _label(encoded: EncodedDialogue, weights: Sequence[float], supervise: Superv
     turns = {turn for turn in encoded.turn_ids if turn >= 0 and weights[turn] > 0}
     if supervise == "last":
         turns = {max(turns)} if turns else turns
-    turn_ids = [turn if turn in turns else -1 for turn in encoded.turn_ids]
+    of_turn = _whole_turns(encoded.turn_ids) if supervise == "all" else encoded.turn_ids
+    turn_ids = [turn if turn in turns else -1 for turn in of_turn]
     labels = [token if turn >= 0 else IGNORE for token, turn in zip(encoded.input_ids, turn_ids, strict=True)]
     token_weights = None
     if any(weights[turn] != 1 for turn in turns):
         token_weights = [weights[turn] if turn >= 0 else 0.0 for turn in turn_ids]
     return Encoded(encoded.input_ids, labels, turn_ids, token_weights)
+
+
+def _whole_turns(turn_ids: Sequence[int]) -> list[int]:
+    """The turn of every token: that of the reply it belongs to or stands before; the last one's behind all replies."""
+    current = max(turn_ids, default=-1)
+    whole: list[int] = []
+    for turn in reversed(turn_ids):
+        current = turn if turn >= 0 else current
+        whole.append(current)
+    return whole[::-1]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator
 
 from turnwise.config import StrictModel
-from turnwise.data.read import ReadReport, read_dialogues
-from turnwise.dialogue import Dialogue, unique_ids
-from turnwise.errors import ConfigError, DataError, ModelError, RunError, TrainingError
+from turnwise.dialogue import Dialogue
+from turnwise.errors import ConfigError, ModelError, RunError, TrainingError
 from turnwise.run import RunFolder, write_json
 from turnwise.training.distributed import is_main_process
+from turnwise.training.encode import Supervise
+from turnwise.training.inputs import Inputs, check_outside, read_inputs
 from turnwise.training.ledger import DIALOGUES_NAME, write_dialogues_table
-from turnwise.training.methods import MethodName
+from turnwise.training.methods import METHODS, MethodName
+from turnwise.training.prefilter import PREFILTER_NAME, PrefilterConfig
 from turnwise.training.weights import WeightingConfig
 
 if TYPE_CHECKING:
@@ -64,7 +65,13 @@ class TrainConfig(StrictModel):
     on_error: Literal["stop", "skip"] = Field(
         "stop", description="What a broken record does; skipped ones are counted."
     )
-    method: MethodName = Field("resure", description="How supervision is weighed.")
+    prefilter: PrefilterConfig | None = Field(
+        None, description="Train on the best-scored share of the dialogues only; null trains on all."
+    )
+    method: MethodName = Field("resure", description="What is trained, on which tokens, and how it is weighed.")
+    supervise: Supervise | None = Field(
+        None, description="Tokens that carry the loss; null is the method's own (chatglm3: assistant_and_tools)."
+    )
     reduction: Literal["sample", "token"] | None = Field(
         None, description="Mean over dialogues or over tokens; null is the method's own (resure: sample)."
     )
@@ -75,7 +82,9 @@ class TrainConfig(StrictModel):
     template_policy: Literal["refuse", "as_rendered", "unchanged"] = Field(
         "refuse", description="What to do with a chat template that rewrites earlier replies."
     )
-    peft: dict[str, Any] | None = Field(None, description="peft.LoraConfig arguments; null trains all parameters.")
+    peft: dict[str, Any] | None = Field(
+        None, description="peft.LoraConfig arguments over the method's (baize has some); null adds none."
+    )
     trainer: dict[str, Any] = Field(default_factory=dict, description="TRL SFTConfig arguments, passed unchanged.")
     seed: int = Field(42, description="Seed of sampling, initialisation and training order.")
     output: str = Field(description="The run folder.")
@@ -137,7 +146,7 @@ def _fit(
 
     from turnwise.training.callbacks import MetricsCallback
     from turnwise.training.loading import few_threads_for, load_model, load_tokenizer, quiet_libraries
-    from turnwise.training.settings import lora_config, trainer_arguments
+    from turnwise.training.settings import lora_config, peft_options, trainer_arguments
 
     quiet_libraries()
     folder = RunFolder.open(
@@ -155,18 +164,18 @@ def _fit(
             f"{folder.path}: cannot be resumed, because trainer.save_only_model keeps no state of the optimizer",
             hint="start anew with --overwrite",
         )
-    _check_inputs_outside(config, folder.path)
+    check_outside(config, folder.path)
     started = time.monotonic()
     checkpoints = folder.file("checkpoints")
     arguments = trainer_arguments(config, checkpoints, evaluates=bool(config.eval_data or config.eval_size))
-    peft = lora_config(config.peft)
-    train, held_out, warmup = _read(config, folder)
+    peft = lora_config(peft_options(config))
+    inputs = read_inputs(config, folder)
     folder.check_inputs()
     tokenizer = load_tokenizer(config.tokenizer or config.model, trust_remote_code=arguments.trust_remote_code)
     try:
         model = load_model(config.model, arguments)
         threads.enter_context(few_threads_for(model))
-        trainer = _build_trainer(arguments, model, tokenizer, train, held_out, warmup, peft)
+        trainer = _build_trainer(config, arguments, model, tokenizer, inputs, peft)
     except BaseException:
         # The trainer makes its output folder at once; a run that never began leaves nothing behind.
         for path in (checkpoints, folder.path):
@@ -179,27 +188,31 @@ def _fit(
         trainer.remove_callback(PrinterCallback)  # it prints every log to stdout, which is for results
         if not folder.passive:
             checkpoints.mkdir(exist_ok=True)
-            _write_inputs(config, folder, train, trainer)
+            _write_inputs(config, folder, inputs, trainer)
             trainer.add_callback(MetricsCallback(folder.file("metrics.jsonl"), checkpoint, on_log))
-        output = _train(trainer, checkpoint)
+        trains = METHODS[config.method].trains
+        train_loss = _train(trainer, checkpoint) if trains else None
         summary = {
             "method": config.method,
             "model": config.model,
+            "trained": None if not trains else "model" if peft is None else "adapter",
             "steps": trainer.state.global_step,
-            "train_loss": _mean_loss(trainer, output.training_loss, checkpoint),
+            "train_loss": train_loss,
             "wall_seconds": time.monotonic() - started,
             "counts": {
-                "train": len(train),
-                "eval": len(held_out),
-                "warmup": len(warmup),
+                "train": len(inputs.train),
+                "eval": len(inputs.held_out),
+                "warmup": len(inputs.warmup),
+                "prefiltered": 0 if inputs.prefiltered is None else inputs.prefiltered.kept.count(False),
                 "skipped": trainer.skipped,
             },
         }
         _save(config, folder, trainer, summary)
-    return FitResult(folder.path, trainer, held_out, summary, is_main=not folder.passive)
+    return FitResult(folder.path, trainer, inputs.held_out, summary, is_main=not folder.passive)
 
 
-def _train(trainer: ReSURETrainer, checkpoint: Path | None) -> Any:
+def _train(trainer: ReSURETrainer, checkpoint: Path | None) -> float | None:
+    """Train to the end; gives the mean training loss."""
     try:
         output = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except ImportError as error:
@@ -210,7 +223,7 @@ def _train(trainer: ReSURETrainer, checkpoint: Path | None) -> Any:
             "no optimizer step was taken: the training data do not fill one batch",
             hint="lower trainer.per_device_train_batch_size, or leave out trainer.dataloader_drop_last",
         )
-    return output
+    return _mean_loss(trainer, output.training_loss, checkpoint)
 
 
 def _mean_loss(trainer: ReSURETrainer, since_resume: float, checkpoint: Path | None) -> float | None:
@@ -244,88 +257,38 @@ def last_complete_checkpoint(folder: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
-def read_sources(sources: Sequence[DataSource], on_error: Literal["stop", "skip"]) -> tuple[list[Dialogue], ReadReport]:
-    """Read all dialogues of some sources, ids made unique over all of them."""
-    report = ReadReport()
-    dialogues: list[Dialogue] = []
-    for source in sources:
-        for dialogue in read_dialogues(
-            source.path,
-            format=source.format,
-            roles=source.roles,
-            on_error=on_error,
-            limit=source.limit,
-            split=source.split,
-            side=source.side,
-            report=report,
-        ):
-            # Parquet holds UTF-8 only, and the ledger's ids must be those of the dialogues.
-            dialogue.id = dialogue.id.encode("utf-8", "replace").decode()
-            dialogue.source = source.source or dialogue.source or Path(source.path).stem
-            dialogue.tier = source.tier or dialogue.tier
-            dialogues.append(dialogue)
-    return list(unique_ids(iter(dialogues))), report
-
-
-def _check_inputs_outside(config: TrainConfig, folder: Path) -> None:
-    """Refuse to read from the folder that is written: --overwrite would remove the input."""
-    sources = (*config.data, *config.eval_data, *config.warmup_data)
-    for name in (config.model, config.tokenizer, *(source.path for source in sources)):
-        if name and Path(name).exists() and Path(name).resolve().is_relative_to(folder.resolve()):
-            raise ConfigError(f"{name}: lies in the output folder {folder}", hint="choose another --output")
-
-
-def _read(config: TrainConfig, folder: RunFolder) -> tuple[list[Dialogue], list[Dialogue], list[Dialogue]]:
-    train, report = read_sources(config.data, config.on_error)
-    skipped = report.skipped
-    usable = [dialogue for dialogue in train if dialogue.num_turns]
-    dropped = {"no assistant reply": len(train) - len(usable), "broken record (on_error: skip)": skipped}
-    if not usable:
-        raise DataError(
-            f"no dialogue with an assistant reply in {', '.join(source.path for source in config.data)}",
-            hint="'turnwise data inspect' shows what the files hold",
-        )
-    held_out, held_out_report = read_sources(config.eval_data, config.on_error)
-    if not config.eval_data and config.eval_size:
-        if config.eval_size >= len(usable):
-            raise ConfigError(f"eval_size is {config.eval_size}, but there are only {len(usable)} dialogues")
-        order = random.Random(config.seed).sample(range(len(usable)), config.eval_size)
-        chosen = set(order)
-        held_out = [usable[number] for number in sorted(chosen)]
-        usable = [dialogue for number, dialogue in enumerate(usable) if number not in chosen]
-    warmup, warmup_report = read_sources(config.warmup_data, config.on_error)
-    for file in (*report.files, *held_out_report.files, *warmup_report.files):
-        folder.manifest.add_input(file.path, file.read)
-    folder.manifest.add_output(
-        DIALOGUES_NAME, len(train) + skipped, len(usable), {key: n for key, n in dropped.items() if n}
-    )
-    return usable, held_out, warmup
-
-
 def _build_trainer(
-    arguments: Any,
-    model: Any,
-    tokenizer: Any,
-    train: Sequence[Dialogue],
-    held_out: Sequence[Dialogue],
-    warmup: Sequence[Dialogue],
-    peft: Any,
+    config: TrainConfig, arguments: Any, model: Any, tokenizer: Any, inputs: Inputs, peft: Any
 ) -> ReSURETrainer:
     from turnwise.training.prepare import encoded_dataset
     from turnwise.training.template import SpanFinder
     from turnwise.training.trainer import ReSURETrainer
 
-    finder = SpanFinder(tokenizer, policy=arguments.template_policy)
     splits = arguments.packing and arguments.packing_strategy == "bfd_split"
     max_length = None if splits else arguments.max_length
 
-    def encode(dialogues: Sequence[Dialogue], name: str) -> tuple[Any, Mapping[str, int]]:
+    def encode(dialogues: Sequence[Dialogue], name: str, supervise: Supervise) -> tuple[Any, Mapping[str, int]]:
         if not dialogues:
             return None, {}
-        return encoded_dataset(dialogues, finder, max_length=max_length, truncation=arguments.truncation, name=name)
+        finder = SpanFinder(
+            tokenizer,
+            policy=arguments.template_policy,
+            supervise_tools=supervise == "assistant_and_tools",
+        )
+        return encoded_dataset(
+            dialogues,
+            finder,
+            max_length=max_length,
+            truncation=arguments.truncation,
+            name=name,
+            supervise=supervise,
+        )
 
-    train_dataset, skipped = encode(train, "training")
-    eval_dataset, warmup_dataset = encode(held_out, "held-out")[0], encode(warmup, "warm-up")[0]
+    supervise = config.supervise or METHODS[config.method].supervise
+    train_dataset, skipped = encode(inputs.train, "training", supervise)
+    warmup_dataset = encode(inputs.warmup, "warm-up", supervise)[0]
+    # Held-out loss is that of the replies whatever a method learns, so that methods can be compared.
+    eval_dataset = encode(inputs.held_out, "held-out", "assistant")[0]
     for dataset in (train_dataset, eval_dataset, warmup_dataset):
         _check_vocabulary(dataset, model)
     try:
@@ -362,25 +325,29 @@ def _check_vocabulary(dataset: Any, model: Any) -> None:
         )
 
 
-def _write_inputs(config: TrainConfig, folder: RunFolder, train: Sequence[Dialogue], trainer: ReSURETrainer) -> None:
+def _write_inputs(config: TrainConfig, folder: RunFolder, inputs: Inputs, trainer: ReSURETrainer) -> None:
     import yaml
 
     from turnwise.run import write_text
 
     write_text(folder.file("config.yaml"), yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    write_dialogues_table(folder.file(DIALOGUES_NAME), (dialogue.to_dict() for dialogue in train))
-    skipped = trainer.skipped
+    write_dialogues_table(folder.file(DIALOGUES_NAME), (dialogue.to_dict() for dialogue in inputs.train))
+    if inputs.prefiltered is not None:
+        inputs.prefiltered.write(folder.file(PREFILTER_NAME))
+    train, skipped = inputs.train, trainer.skipped
     folder.manifest.add_output("(encoded for training)", len(train), len(train) - sum(skipped.values()), skipped)
 
 
 def _save(config: TrainConfig, folder: RunFolder, trainer: ReSURETrainer, summary: Mapping[str, Any]) -> None:
+    """Write the trained model and the summary. An untouched model is not copied: the summary names it."""
     from turnwise.training.loading import model_card
 
-    target = folder.file("model" if config.peft is None else "adapter")
-    trainer.save_model(str(target))  # all ranks: a sharded model is gathered here
-    if folder.passive:
-        return
-    # A pickle of the arguments, which config.yaml and manifest.json hold readably.
-    (target / "training_args.bin").unlink(missing_ok=True)
-    (target / "README.md").write_text(model_card(config, summary), encoding="utf-8")
-    write_json(folder.file("summary.json"), summary)
+    if summary["trained"] is not None:
+        target = folder.file(summary["trained"])
+        trainer.save_model(str(target))  # all ranks: a sharded model is gathered here
+        if not folder.passive:
+            # A pickle of the arguments, which config.yaml and manifest.json hold readably.
+            (target / "training_args.bin").unlink(missing_ok=True)
+            (target / "README.md").write_text(model_card(config, summary), encoding="utf-8")
+    if not folder.passive:
+        write_json(folder.file("summary.json"), summary)

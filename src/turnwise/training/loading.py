@@ -172,17 +172,18 @@ def model_card(config: TrainConfig, summary: Mapping[str, Any]) -> str:
     counts = summary["counts"]
     loss = "not finite" if summary["train_loss"] is None else f"{summary['train_loss']:.4f}"
     sources = "\n".join(f"- `{source.path}`" + (f" ({source.tier})" if source.tier else "") for source in config.data)
+    prefiltered = f"\n- left out by the prefilter: {counts['prefiltered']}" if counts["prefiltered"] else ""
     skipped = "".join(f"\n- left out: {count} ({reason})" for reason, count in counts["skipped"].items())
     return f"""---
 base_model: {config.model}
-library_name: {"peft" if config.peft is not None else "transformers"}
+library_name: {"peft" if summary["trained"] == "adapter" else "transformers"}
 tags: [turnwise, {config.method}, trl, sft]
 ---
 # {Path(config.output).name}
 
 `{config.model}` fine-tuned on multi-turn dialogues with turnwise, method `{config.method}`.
 
-- training dialogues: {counts["train"]}{skipped}
+- training dialogues: {counts["train"]}{skipped}{prefiltered}
 - optimizer steps: {summary["steps"]}, mean training loss {loss}
 - seed: {config.seed}
 

@@ -20,8 +20,8 @@ from trl.data_utils import is_conversational, is_conversational_from_value, mayb
 
 from turnwise.data.formats.common import Options, resolve_roles
 from turnwise.dialogue import Dialogue, Document, unique_ids
-from turnwise.errors import DataError, TemplateError
-from turnwise.training.encode import Skipped, encode_columns, encode_dialogue
+from turnwise.errors import ConfigError, DataError, TemplateError
+from turnwise.training.encode import Skipped, Supervise, Truncation, encode_columns, encode_dialogue
 from turnwise.training.template import SpanFinder
 from turnwise.training.units import turns_of_runs
 
@@ -67,7 +67,13 @@ def is_conversational_dataset(dataset: Any) -> bool:
 
 
 def encoded_dataset(
-    dialogues: Iterable[Dialogue], finder: SpanFinder, *, max_length: int | None, truncation: str, name: str
+    dialogues: Iterable[Dialogue],
+    finder: SpanFinder,
+    *,
+    max_length: int | None,
+    truncation: Truncation,
+    name: str,
+    supervise: Supervise = "assistant",
 ) -> tuple[Dataset, dict[str, int]]:
     """Encode dialogues straight into Arrow, whatever their content is (Arrow cannot hold text and parts in one column).
 
@@ -77,6 +83,7 @@ def encoded_dataset(
         max_length: The most tokens of a dialogue; None for no limit.
         truncation: `turns` or `keep_start`.
         name: What the data is for, for errors.
+        supervise: Which tokens carry the loss.
 
     Returns:
         A data set with `id`, `input_ids`, `labels`, `turn_ids` and `token_weights`, and counts of the dialogues left
@@ -100,7 +107,9 @@ def encoded_dataset(
         rows = []
         for dialogue in chunk:
             try:
-                found = encode_dialogue(dialogue, finder, max_length=max_length, truncation=truncation)  # type: ignore[arg-type]
+                found = encode_dialogue(
+                    dialogue, finder, max_length=max_length, truncation=truncation, supervise=supervise
+                )
             except TemplateError as error:
                 raise TemplateError(f"dialogue {dialogue.id!r}: {error.message}", hint=error.hint) from None
             if isinstance(found, Skipped):
@@ -147,6 +156,7 @@ def prepare(
         name: `train` or the name of an evaluation set, for progress and errors.
 
     Raises:
+        ConfigError: A message has a weight of its own, and the loss is DFT's.
         DataError: No dialogue is left.
         TemplateError: The chat template's assistant spans cannot be found.
     """
@@ -166,6 +176,8 @@ def prepare(
             dataset, skipped = _encode_as_trl(dataset, args, packing, fallback, stream, kwargs)
     if not stream:
         _refuse_empty(len(dataset), skipped, name)
+    if args.loss_type == "dft" and WEIGHT_COLUMN in _columns(dataset):
+        dataset = dataset.map(_refuse_weights, **kwargs)
     ids = None if stream else _unique(str(value) for value in dataset["id"])
     dataset = dataset.map(_number, with_indices=True, **kwargs)
     kept = ["input_ids", "labels", *(column for column in TOKEN_COLUMNS if column in _columns(dataset))]
@@ -242,6 +254,16 @@ def _refuse_empty(kept: int, skipped: Mapping[str, int], name: str) -> None:
 
 def _is_kept(example: Mapping[str, Any]) -> bool:
     return not example["skipped"]
+
+
+def _refuse_weights(example: Mapping[str, Any]) -> dict[str, Any]:
+    """DFT reads each token's probability from the number that a weight would have changed."""
+    if any(weight not in (0, 1) for weight in example[WEIGHT_COLUMN]):
+        raise ConfigError(
+            f"dialogue {example['id']!r}: the loss 'dft' cannot be combined with the 'weight' of a message",
+            hint="take the weights out of the data ('train': false works), or choose another method",
+        )
+    return {}
 
 
 def _turns_from_labels(example: Mapping[str, Any]) -> dict[str, list[int]]:

@@ -56,13 +56,14 @@ def trainer_arguments(config: TrainConfig, checkpoints: Path, *, evaluates: bool
     """
     import torch
 
-    from turnwise.training.arguments import ReSUREConfig
+    from turnwise.training.arguments import ReSUREConfig, refuse_unsupported
 
     for key in config.trainer:
         if key in _OURS:
             raise ConfigError(f"trainer.{key}: set {_OURS[key]!r} instead", hint="turnwise decides this one itself")
     given = check_options(ReSUREConfig, config.trainer, "trainer", "trl.SFTConfig")
     _check_values(given)
+    _check_method(config, given)
     if given.get("eval_strategy", "no") not in (False, "no") and not evaluates:
         raise ConfigError(
             f"trainer.eval_strategy is {given['eval_strategy']!r}, but there is no held-out data",
@@ -76,15 +77,40 @@ def trainer_arguments(config: TrainConfig, checkpoints: Path, *, evaluates: bool
             arguments["activation_checkpointing"] = False
     if evaluates:
         arguments["eval_strategy"] = "epoch"
-    arguments |= METHODS[config.method]
+    arguments |= METHODS[config.method].arguments
     if config.reduction is not None:
         arguments["reduction"] = config.reduction
     arguments |= config.resure.model_dump()
     arguments |= {"truncation": config.truncation, "template_policy": config.template_policy, "seed": config.seed}
     try:
-        return ReSUREConfig(output_dir=str(checkpoints), **{**arguments, **given})
+        chosen = ReSUREConfig(output_dir=str(checkpoints), **{**arguments, **given})
     except (ImportError, TypeError, ValueError) as error:
         raise ConfigError(f"trainer: {error}", hint="these are arguments of trl.SFTConfig") from error
+    refuse_unsupported(chosen, None, None)
+    return chosen
+
+
+def _check_method(config: TrainConfig, given: Mapping[str, Any]) -> None:
+    """Refuse settings that would make a method another one, or have no meaning for it."""
+    if not METHODS[config.method].trains:
+        for key in ("prefilter", "supervise", "reduction"):
+            if getattr(config, key) is not None:
+                raise ConfigError(
+                    f"{key}: has no effect with the method {config.method!r}, which trains nothing",
+                    hint="leave it out, or choose another method",
+                )
+        if given.get("ledger"):
+            raise ConfigError(f"trainer.ledger: the method {config.method!r} trains nothing, so there is no ledger")
+    if config.method == "dft" and given.get("loss_type", "dft") != "dft":
+        raise ConfigError(
+            f"trainer.loss_type: expected 'dft' with the method 'dft', found {given['loss_type']!r}",
+            hint="the method 'vicuna' is the plain loss",
+        )
+    if config.method == "dft" and config.reduction == "sample":
+        raise ConfigError(
+            "reduction: expected 'token' with the method 'dft', found 'sample'",
+            hint="TRL's DFT loss is a mean over tokens",
+        )
 
 
 def _check_values(given: Mapping[str, Any]) -> None:
@@ -101,6 +127,14 @@ def _check_values(given: Mapping[str, Any]) -> None:
                 hint="assistant replies are supervised; 'train' and 'weight' of a message, and the chat template in "
                 "the tokenizer's folder, change what is learnt",
             )
+
+
+def peft_options(config: TrainConfig) -> dict[str, Any] | None:
+    """`peft.LoraConfig` arguments: the method's, and the user's over them; None for no adapter."""
+    method = METHODS[config.method]
+    if not method.trains or (method.peft is None and config.peft is None):
+        return None
+    return {**(method.peft or {}), **(config.peft or {})}
 
 
 def lora_config(options: Mapping[str, Any] | None) -> Any:

@@ -26,9 +26,12 @@ from turnwise.training.arguments import ReSUREConfig, refuse_unsupported
 from turnwise.training.collate import ReSURECollator
 from turnwise.training.distributed import gather_rows
 from turnwise.training.ledger import LedgerWriter
-from turnwise.training.prepare import TOKEN_COLUMNS, WEIGHT_COLUMN, Preparation, is_conversational_dataset, prepare
+from turnwise.training.prepare import TOKEN_COLUMNS, Preparation, is_conversational_dataset, prepare
+from turnwise.training.reference import judge_before_training, learn_warmup_set, restore_judgement, take_columns
+from turnwise.training.reliability import Reliability
+from turnwise.training.rules import MixtureRule, make_rule
 from turnwise.training.units import TokenColumns, Units, count_dialogues, find_units, token_factors
-from turnwise.training.weights import ReSURERule, Verdict
+from turnwise.training.weights import Verdict
 
 STATE_NAME = "resure_state.json"
 
@@ -50,7 +53,8 @@ class ReSURETrainer(SFTTrainer):
         ConfigError: An option that cannot be combined with per-dialogue weights.
 
     Attributes:
-        rule: ReSURE's statistics.
+        rule: What weighs, with its state.
+        reliability: What the rule `mixture` found before training; None otherwise, and in a resumed run.
         skipped: Counts of training dialogues that could not be used, by reason.
     """
 
@@ -80,7 +84,12 @@ class ReSURETrainer(SFTTrainer):
         )
         # The loss is always divided by the items of the whole optimizer step (below).
         self.loss_is_scaled_for_ga = True
-        self.rule = ReSURERule(self.args.weighting_config(), batches_per_step=self.args.gradient_accumulation_steps)
+        self.rule = make_rule(
+            self.args.weighting_config(),
+            weighting=self.args.weighting,
+            batches_per_step=self.args.gradient_accumulation_steps,
+        )
+        self.reliability: Reliability | None = None
         self.skipped: dict[str, int] = dict(self._preparations["train"].skipped) if self._preparations else {}
         self.warmup_dataset = warmup_dataset
         self._ledger: LedgerWriter | None = None
@@ -123,7 +132,7 @@ class ReSURETrainer(SFTTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """TRL's loss with each token's factor applied; plain TRL in evaluation."""
-        columns = _take_columns(inputs)
+        columns = take_columns(inputs)
         if self.model.training and columns is not None:
             model = _WeightedModel(model, self, columns)
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
@@ -199,16 +208,10 @@ class ReSURETrainer(SFTTrainer):
         return loss_U
 
     def _judge(self, table: np.ndarray) -> Verdict:
-        losses, groups = table[:, 0], table[:, 1].astype(np.int64)
-        if self.args.weighting:
-            verdict = self.rule.weigh(losses, groups, num_dialogues=int(table[:, 5].sum()))
-        else:
-            finite = np.isfinite(losses)
-            self.rule.units_seen += len(losses)
-            self.rule.non_finite_seen += int((~finite).sum())
-            verdict = Verdict(
-                finite.astype(np.float64), np.full(losses.shape, np.nan), np.zeros(losses.shape, bool), finite, 0.0
-            )
+        groups, dialogues, turns = (table[:, column].astype(np.int64) for column in (1, 2, 3))
+        verdict = self.rule.weigh(
+            table[:, 0], groups, num_dialogues=int(table[:, 5].sum()), dialogues_U=dialogues, turns_U=turns
+        )
         if self.rule.too_many_non_finite:
             raise TrainingError(
                 f"{self.rule.non_finite_seen} of {self.rule.units_seen} losses were not finite, more than the limit "
@@ -277,38 +280,19 @@ class ReSURETrainer(SFTTrainer):
         """Open the ledger and take in the warm-up set; called when training begins, after a checkpoint was read."""
         if self.args.ledger and self.is_world_process_zero():
             self._ledger = LedgerWriter(self.args.ledger_dir or self.args.output_dir, resume_step=self._resume_step)
-        if self.warmup_dataset is not None and self.rule.units_seen == 0:
-            self._learn_warmup_set()
+        fresh = self.rule.units_seen == 0
+        if isinstance(self.rule, MixtureRule):
+            if fresh:
+                self.reliability = judge_before_training(self)
+            else:
+                restore_judgement(self)
+        elif self.warmup_dataset is not None and fresh:
+            learn_warmup_set(self)
 
     def end_run(self) -> None:
         """Join the ledger's parts."""
         if self._ledger is not None:
             self._ledger.close(self.state.global_step)
-
-    def _learn_warmup_set(self) -> None:
-        dataset = self._prepare_dataset(
-            self.warmup_dataset, self.processing_class, self.args, False, self._formatting_func, "warmup"
-        )
-        model = self.model_wrapped
-        training = model.training
-        model.eval()
-        known: set[tuple[float, float]] = set()
-        for inputs in self.get_eval_dataloader(dataset):
-            inputs = self._prepare_inputs(inputs)
-            columns = _take_columns(inputs)
-            if columns is None:
-                raise ConfigError("the warm-up set lost its token columns; leave remove_unused_columns at its default")
-            with torch.no_grad(), self.compute_loss_context_manager():
-                outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-            units = find_units(outputs.log_probs, outputs.label_mask, columns, self.args.unit)
-            parts = [units.loss_U, units.group_U.double(), units.dialogue_U.double(), units.turn_U.double()]
-            table, _ = gather_rows(torch.stack(parts, dim=1))
-            # With several ranks the sampler repeats dialogues to fill the last batch; each counts once.
-            new = [key not in known for key in map(tuple, table[:, 2:].tolist())]
-            known.update(map(tuple, table[:, 2:].tolist()))
-            self.rule.learn_unconditionally(table[new, 0], table[new, 1].astype(np.int64))
-        model.train(training)
-        self.rule.end_warmup()
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         # Before TRL's own files: a checkpoint counts as complete when its trainer_state.json, written last, is there.
@@ -387,11 +371,3 @@ class _RunHooks(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.end_run()
-
-
-def _take_columns(inputs: dict[str, Any]) -> TokenColumns | None:
-    """Remove the token columns from the model's inputs and return them; None where the batch has none."""
-    taken = {name: inputs.pop(name, None) for name in TOKEN_COLUMNS}
-    if taken["dialogue_ids"] is None or taken["turn_ids"] is None:
-        return None
-    return TokenColumns(taken["dialogue_ids"], taken["turn_ids"], taken[WEIGHT_COLUMN], inputs.get("seq_idx"))

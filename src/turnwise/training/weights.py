@@ -1,7 +1,6 @@
 """ReSURE's rule: from losses and turn groups to weights. No model, no file, no Trainer.
 
-Legend of shape suffixes: `_U` one entry per *unit* of the batch, which is a dialogue or a turn; over all ranks in the
-core, of this rank in `ReSUREWeighter`.
+Legend of shape suffixes: `_U` one entry per *unit* of the batch of all ranks, which is a dialogue or a turn.
 
 Source: ReSURE Eq. 5 and 6, section 4.2 (warm-up). Where the paper is silent the choice is a named option here;
 docs/papers.md lists each.
@@ -10,7 +9,7 @@ docs/papers.md lists each.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,12 +27,12 @@ from turnwise.training.statistics import (
 )
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
 STATE_VERSION = 1
 
-Preset = Literal["paper"]
+Preset = Literal["paper", "robust"]
+RuleName = Literal["threshold", "mixture", "trim"]
 Unit = Literal["dialogue", "turn"]
 Scale = Literal["threshold", "sigma"]
 
@@ -41,6 +40,11 @@ Scale = Literal["threshold", "sigma"]
 class WeightingConfig(StrictModel):
     """Every option of the rule. The defaults are the published rule (`preset: paper`)."""
 
+    rule: RuleName = Field(
+        "threshold",
+        description="'threshold' as published; 'mixture' tells reliable from unreliable units by their losses before "
+        "training; 'trim' drops the highest losses of every batch.",
+    )
     unit: Unit = Field("dialogue", description="What gets a loss, a group and a weight: the dialogue or each turn.")
     statistics: StatisticsKind = Field(
         "welford", description="'welford' as published; 'corrected' undoes the bias of never accepting high losses."
@@ -68,6 +72,20 @@ class WeightingConfig(StrictModel):
     ramp_steps: int = Field(
         100, ge=0, description="Optimizer steps after warm-up over which the weights move from 1 to the rule's."
     )
+    trim_share: float = Field(
+        0.25, ge=0, lt=1, description="Only for rule 'trim': share of every batch, the highest losses, that is dropped."
+    )
+    context_free: bool = Field(
+        False,
+        description="Only for rule 'mixture': take each reply's loss without its dialogue too, so that a reply that is "
+        "hard in itself is not held to be wrong.",
+    )
+    dialogue_prior: float | None = Field(
+        None,
+        gt=0,
+        description="Only for rule 'mixture' and unit 'turn': how many turns a dialogue's share of noise is worth "
+        "before its own turns speak; null: one share for all dialogues.",
+    )
     max_non_finite_share: float = Field(
         0.01, ge=0, le=1, description="Training stops when more than this share of units had a non-finite loss."
     )
@@ -84,8 +102,12 @@ class WeightingConfig(StrictModel):
         return {**PRESETS[preset], **rest}
 
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {"paper": {}}
-"""Named settings; any field can be set beside `preset`. `paper` is the published rule, which is the default."""
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "paper": {},
+    "robust": {"rule": "mixture", "unit": "turn", "context_free": True, "dialogue_prior": 1.0},
+}
+"""Named settings; any field can be set beside `preset`. `paper` is the published rule, which is the default; `robust`
+is what did best over noise kinds and seeds (docs/results)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +169,13 @@ def unreliability_weights(
     return weights_U
 
 
-class ReSURERule:
-    """The rule with its state, over the whole batch of all ranks: arrays in, arrays out.
+class Rule:
+    """What every rule shares: it counts what it has seen, and non-finite losses get weight 0.
 
-    Thresholds for a batch come from the statistics before it; then all of the batch's reliable losses are merged at
-    once. So neither the order inside a batch nor its split over ranks changes anything.
+    A rule is whole over the batch of all ranks: arrays in, arrays out.
 
     Attributes:
         config: The options.
-        groups: Statistics by turn group.
         dialogues_seen: Dialogues so far (they end the warm-up).
         units_seen: Units so far.
         non_finite_seen: Units with a non-finite loss so far.
@@ -164,14 +184,18 @@ class ReSURERule:
     def __init__(self, config: WeightingConfig | None = None, *, batches_per_step: int = 1) -> None:
         self.config = config or WeightingConfig()
         self.batches_per_step = batches_per_step
-        self.groups: dict[int, GroupStatistics] = {}
         self.dialogues_seen = 0
         self.units_seen = 0
         self.non_finite_seen = 0
-        self._weighted_batches = 0
 
     def weigh(
-        self, losses_U: NDArray[np.float64], groups_U: NDArray[np.int64], num_dialogues: int | None = None
+        self,
+        losses_U: NDArray[np.float64],
+        groups_U: NDArray[np.int64],
+        num_dialogues: int | None = None,
+        *,
+        dialogues_U: NDArray[np.int64] | None = None,
+        turns_U: NDArray[np.int64] | None = None,
     ) -> Verdict:
         """Judge one batch, then learn from it.
 
@@ -179,8 +203,99 @@ class ReSURERule:
             losses_U: Mean cross-entropy of each unit, nats per token. May hold NaN or infinity.
             groups_U: Turn group of each unit.
             num_dialogues: How many dialogues the units belong to; None means one each.
+            dialogues_U: Row number of each unit's dialogue; rules that judged the data before need it.
+            turns_U: Turn index of each unit, -1 where it is the dialogue; as `dialogues_U`.
         """
         finite_U = np.isfinite(losses_U)
+        verdict = self._judge(losses_U, groups_U, finite_U, dialogues_U, turns_U)
+        self.dialogues_seen += len(losses_U) if num_dialogues is None else num_dialogues
+        self.units_seen += len(losses_U)
+        self.non_finite_seen += int((~finite_U).sum())
+        return verdict
+
+    def _judge(
+        self,
+        losses_U: NDArray[np.float64],
+        groups_U: NDArray[np.int64],
+        finite_U: NDArray[np.bool_],
+        dialogues_U: NDArray[np.int64] | None,
+        turns_U: NDArray[np.int64] | None,
+    ) -> Verdict:
+        """All weights 1, as where nothing is weighed."""
+        nothing = np.full(losses_U.shape, np.nan)
+        return Verdict(finite_U.astype(np.float64), nothing, np.zeros(losses_U.shape, dtype=bool), finite_U, 0.0)
+
+    def learn_unconditionally(self, losses_U: NDArray[np.float64], groups_U: NDArray[np.int64]) -> None:
+        """Take in losses of dialogues known to be good, without judging them; non-finite ones are left out."""
+
+    def end_warmup(self) -> None:
+        """Count the warm-up as done (its losses came from a separate set)."""
+        self.dialogues_seen = max(self.dialogues_seen, self.config.warmup_dialogues)
+
+    def threshold(self, group: int) -> tuple[float, Center] | None:
+        """The group's current threshold with its mean and sigma, or None where there is none."""
+        return None
+
+    @property
+    def too_many_non_finite(self) -> bool:
+        """Whether the share of non-finite losses passed the limit (counted as if over at least 1,000 units)."""
+        # A single bad unit in the first batch must not look like a share of one eighth.
+        return self.non_finite_seen > self.config.max_non_finite_share * max(self.units_seen, 1000)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly, as JSON values."""
+        return {
+            "version": STATE_VERSION,
+            "dialogues_seen": self.dialogues_seen,
+            "units_seen": self.units_seen,
+            "non_finite_seen": self.non_finite_seen,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`.
+
+        Raises:
+            ConfigError: The state is incomplete or of another version.
+        """
+        if state.get("version") != STATE_VERSION:
+            raise ConfigError(
+                f"expected ReSURE state of version {STATE_VERSION}, found version {state.get('version')!r}",
+                hint="the checkpoint was written by another release of turnwise",
+            )
+        try:
+            self._load(state)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"the ReSURE state is incomplete ({error!r})") from error
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self.dialogues_seen = int(state["dialogues_seen"])
+        self.units_seen = int(state["units_seen"])
+        self.non_finite_seen = int(state["non_finite_seen"])
+
+
+class ReSURERule(Rule):
+    """The published rule, with its options.
+
+    Thresholds for a batch come from the statistics before it; then all of the batch's reliable losses are merged at
+    once. So neither the order inside a batch nor its split over ranks changes anything.
+
+    Attributes:
+        groups: Statistics by turn group.
+    """
+
+    def __init__(self, config: WeightingConfig | None = None, *, batches_per_step: int = 1) -> None:
+        super().__init__(config, batches_per_step=batches_per_step)
+        self.groups: dict[int, GroupStatistics] = {}
+        self._weighted_batches = 0
+
+    def _judge(
+        self,
+        losses_U: NDArray[np.float64],
+        groups_U: NDArray[np.int64],
+        finite_U: NDArray[np.bool_],
+        dialogues_U: NDArray[np.int64] | None,
+        turns_U: NDArray[np.int64] | None,
+    ) -> Verdict:
         warming = self.dialogues_seen < self.config.warmup_dialogues
         thresholds_U = np.full(losses_U.shape, np.nan)
         sigmas_U = np.full(losses_U.shape, np.nan)
@@ -205,10 +320,6 @@ class ReSURERule:
         ramp = 0.0 if warming else self._ramp()
         weights_U[finite_U] = 1.0 - ramp * (1.0 - weights_U[finite_U])
         self._learn(losses_U, groups_U, finite_U & ~flagged_U, ~np.isnan(thresholds_U))
-
-        self.dialogues_seen += len(losses_U) if num_dialogues is None else num_dialogues
-        self.units_seen += len(losses_U)
-        self.non_finite_seen += int((~finite_U).sum())
         self._weighted_batches += not warming
         return Verdict(weights_U, thresholds_U, flagged_U, finite_U, ramp)
 
@@ -216,10 +327,6 @@ class ReSURERule:
         """Take in losses of dialogues known to be good, without judging them; non-finite ones are left out."""
         finite_U = np.isfinite(losses_U)
         self._learn(losses_U, groups_U, finite_U, np.zeros_like(finite_U))
-
-    def end_warmup(self) -> None:
-        """Count the warm-up as done (its losses came from a separate set)."""
-        self.dialogues_seen = max(self.dialogues_seen, self.config.warmup_dialogues)
 
     def threshold(self, group: int) -> tuple[float, Center] | None:
         """The group's current threshold with its mean and sigma, or None while it cannot be judged."""
@@ -255,101 +362,15 @@ class ReSURERule:
             cut = bool(judged_U[members_U].any())
             statistics.merge(losses_U[members_U].tolist(), cut=cut, half_life=self.config.half_life)
 
-    @property
-    def too_many_non_finite(self) -> bool:
-        """Whether the share of non-finite losses passed the limit (counted as if over at least 1,000 units)."""
-        # A single bad unit in the first batch must not look like a share of one eighth.
-        return self.non_finite_seen > self.config.max_non_finite_share * max(self.units_seen, 1000)
-
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly, as JSON values."""
+        """Counts and the statistics of every group."""
         return {
-            "version": STATE_VERSION,
-            "dialogues_seen": self.dialogues_seen,
-            "units_seen": self.units_seen,
-            "non_finite_seen": self.non_finite_seen,
+            **super().state_dict(),
             "weighted_batches": self._weighted_batches,
             "groups": {str(group): statistics.to_dict() for group, statistics in sorted(self.groups.items())},
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`.
-
-        Raises:
-            ConfigError: The state is incomplete or of another version.
-        """
-        if state.get("version") != STATE_VERSION:
-            raise ConfigError(
-                f"expected ReSURE state of version {STATE_VERSION}, found version {state.get('version')!r}",
-                hint="the checkpoint was written by another release of turnwise",
-            )
-        try:
-            self.groups = {int(key): GroupStatistics.from_dict(value) for key, value in state["groups"].items()}
-            self.dialogues_seen = int(state["dialogues_seen"])
-            self.units_seen = int(state["units_seen"])
-            self.non_finite_seen = int(state["non_finite_seen"])
-            self._weighted_batches = int(state["weighted_batches"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"the ReSURE state is incomplete ({error!r})") from error
-
-
-class ReSUREWeighter:
-    """ReSURE's weights in any PyTorch loop.
-
-    Example::
-
-        weighter = ReSUREWeighter(warmup_dialogues=640)
-        losses_U = per_dialogue_losses(model, batch)       # (U,), with gradient
-        weights_U = weighter(losses_U, batch["num_turns"])  # (U,), detached
-        (weights_U * losses_U).mean().backward()
-
-    Where `torch.distributed` is initialised, all ranks must call it in step; thresholds, the floor and the statistics
-    are then those of the batch of all ranks together.
-
-    Args:
-        config: The options; or give them by name, as in `ReSUREWeighter(alpha=1.5, statistics="corrected")`.
-        batches_per_step: Calls per optimizer step (gradient accumulation), which `ramp_steps` counts in.
-        **options: Fields of `WeightingConfig`.
-
-    Attributes:
-        rule: The rule with its statistics.
-        last: The `Verdict` on the last batch, of all ranks.
-    """
-
-    def __init__(self, config: WeightingConfig | None = None, *, batches_per_step: int = 1, **options: Any) -> None:
-        if config is not None and options:
-            raise ConfigError("give ReSUREWeighter a config or options by name, not both")
-        self.rule = ReSURERule(config or WeightingConfig(**options), batches_per_step=batches_per_step)
-        self.last: Verdict | None = None
-
-    def __call__(self, losses_U: torch.Tensor, groups_U: torch.Tensor | Sequence[int]) -> torch.Tensor:
-        """Judge a batch.
-
-        Args:
-            losses_U: (U,) mean cross-entropy per unit, nats per token; not changed, its gradient not used.
-            groups_U: (U,) turn group of each unit.
-
-        Returns:
-            (U,) weights, detached, on the device and in the dtype of `losses_U`. A unit with a non-finite loss gets
-            weight 0; multiply with `torch.where(weights_U > 0, losses_U, 0)` to keep its NaN out of the sum.
-        """
-        import torch
-
-        from turnwise.training.distributed import gather_rows
-
-        losses = losses_U.detach().double()
-        groups = torch.as_tensor(groups_U, device=losses.device).double()
-        if losses.ndim != 1 or losses.shape != groups.shape:
-            raise ValueError(f"expected losses and groups of one shape (U,), found {losses.shape} and {groups.shape}")
-        rows, own = gather_rows(torch.stack([losses, groups], dim=1))
-        self.last = self.rule.weigh(rows[:, 0], rows[:, 1].astype(np.int64))
-        weights = torch.from_numpy(self.last.weights_U[own])
-        return weights.to(device=losses_U.device, dtype=losses_U.dtype)
-
-    def state_dict(self) -> dict[str, Any]:
-        """JSON-ready state; see `ReSURERule.state_dict`."""
-        return self.rule.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`."""
-        self.rule.load_state_dict(state)
+    def _load(self, state: Mapping[str, Any]) -> None:
+        super()._load(state)
+        self.groups = {int(key): GroupStatistics.from_dict(value) for key, value in state["groups"].items()}
+        self._weighted_batches = int(state["weighted_batches"])
