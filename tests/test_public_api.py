@@ -48,7 +48,9 @@ def test_importing_loads_no_deep_learning_library():
     assert loaded_by("from turnwise import Dialogue, Ledger, WeightingConfig, read_dialogues") == set()
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["data", "inspect"], ["ledger"], ["report"], ["quickstart"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["train"], ["data", "inspect"], ["ledger"], ["report"], ["quickstart"], ["study"]]
+)
 def test_help_loads_no_deep_learning_library(arguments):
     code = f"""
 import turnwise.cli.main

@@ -17,8 +17,8 @@ from turnwise.data.read import read_dialogues
 from turnwise.errors import RunError, TurnwiseError
 from turnwise.run import MANIFEST_NAME, write_json
 from turnwise.study.measure import Figure, measure_model, training_rows
-from turnwise.study.plan import Cell, StudyConfig, method_of, train_config
-from turnwise.study.prepare import base_path, mixture_file, steps_of, training_file, warmup_file
+from turnwise.study.plan import Cell, StudyConfig, base_path, method_of, train_config
+from turnwise.study.prepare import mixture_file, steps_of, training_file, warmup_file
 from turnwise.study.single import evaluate_run
 from turnwise.training.fit import DataSource, FitResult, TrainConfig, fit, last_complete_checkpoint
 from turnwise.training.loading import few_threads_for, load_model, load_tokenizer, quiet_libraries

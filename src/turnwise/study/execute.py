@@ -23,7 +23,7 @@ from turnwise.study.plan import Cell, StudyConfig, check_outside, local_inputs, 
 from turnwise.study.prepare import prepare, steps_of
 from turnwise.study.workers import run_in_workers
 from turnwise.training.loading import quiet_libraries, require_training_libraries
-from turnwise.training.settings import lora_config, trainer_arguments
+from turnwise.training.settings import lora_config, peft_options, trainer_arguments
 
 Tell = Callable[[str], None]
 
@@ -60,7 +60,7 @@ def run_study(
     quiet_libraries()
     cells = plan_cells(config, only)
     check_outside(config)
-    _check_settings(config)
+    check_settings(config)
     folder = RunFolder.open(
         config.output,
         "study",
@@ -91,12 +91,16 @@ def default_jobs() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check_settings(config: StudyConfig) -> None:
-    """Refuse settings of any method that its training run would refuse, before an hour has gone into others."""
+def check_settings(config: StudyConfig) -> None:
+    """Refuse settings of any method that its training run would refuse, before an hour has gone into others.
+
+    Raises:
+        ConfigError: One was found.
+    """
     for name in config.methods:
         settings = train_config(config, name, model="model", data=["data"], output=config.output)
         arguments = trainer_arguments(settings, Path(config.output), evaluates=False)
-        lora_config(settings.peft)
+        lora_config(peft_options(settings))
         if method_of(config, name).steps is not None:
             steps_of(arguments, 1)
 

@@ -16,10 +16,14 @@ from turnwise.data.corruption import CorruptConfig
 from turnwise.data.mixture import MixConfig
 from turnwise.data.world import WorldConfig
 from turnwise.errors import ConfigError
+from turnwise.study.base_model import DEMO_FOLDER
 from turnwise.training.fit import TrainConfig
 
 BASE = "base"
 """The method that trains nothing: the model as it was."""
+
+DEMO = "demo"
+"""The model that ships with turnwise."""
 
 _NAME = re.compile(r"[\w+][\w+. -]*")
 _DECIDED = ("model", "tokenizer", "data", "eval_data", "eval_size", "output", "seed")
@@ -178,6 +182,13 @@ class Cell:
         return self.method if self.mixture is None else f"{self.mixture}/{self.method}/{self.seed}"
 
 
+def base_path(config: StudyConfig, folder: Path) -> str:
+    """Name or folder of the model that every cell starts from."""
+    if config.base.model == DEMO:
+        return str(DEMO_FOLDER)
+    return config.base.model or str(folder / "base")
+
+
 def method_of(config: StudyConfig, name: str) -> MethodConfig:
     """What the study itself reads of a method.
 
@@ -276,6 +287,11 @@ def merged(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def local_inputs(config: StudyConfig) -> list[str]:
     """Files and folders that the study reads, each once, in the order of the configuration; hub names too."""
     paths = [source.path for mix in config.mixes().values() for source in mix.sources if source.path is not None]
+    for name in config.methods:
+        settings = train_config(config, name, model="model", data=["data"], output=config.output)
+        paths += [source.path for source in settings.warmup_data]
+        if settings.prefilter is not None and settings.prefilter.scores is not None:
+            paths.append(settings.prefilter.scores)
     return list(dict.fromkeys(paths))
 
 

@@ -15,20 +15,12 @@ from turnwise.data.read import read_dialogues
 from turnwise.data.write import write_dialogues
 from turnwise.dialogue import Dialogue
 from turnwise.errors import ConfigError, DataError
-from turnwise.study.base_model import DEMO_FOLDER, pretrain, small_llama, train_tokenizer
+from turnwise.study.base_model import pretrain, small_llama, train_tokenizer
 from turnwise.study.plan import Cell, PretrainConfig, StudyConfig, method_of, replicate
+from turnwise.study.score import BaseLossScorer
 from turnwise.training.loading import few_threads_for
 
 Tell = Callable[[str], None]
-
-DEMO = "demo"
-
-
-def base_path(config: StudyConfig, folder: Path) -> str:
-    """Name or folder of the model that every cell starts from."""
-    if config.base.model == DEMO:
-        return str(DEMO_FOLDER)
-    return config.base.model or str(folder / "base")
 
 
 def mixture_file(config: StudyConfig, folder: Path, cell: Cell) -> Path:
@@ -65,11 +57,12 @@ def prepare(config: StudyConfig, folder: Path, cells: Sequence[Cell], tell: Tell
         _write_once(loss_file(folder, name), partial(_mixed, mix), tell)
     if config.warmup is not None:
         _write_once(warmup_file(folder), partial(_mixed, config.warmup), tell)
+    scorer = BaseLossScorer(config, folder)
     for cell in cells:
         if cell.mixture is None:
             continue
         whole, trained_on = mixture_file(config, folder, cell), training_file(config, folder, cell)
-        _write_once(whole, partial(_mixed, mixture_of(config, cell)), tell)
+        _write_once(whole, partial(_training_mix, mixture_of(config, cell), scorer), tell)
         if trained_on != whole:
             _write_once(trained_on, partial(_clean_of, whole), tell)
 
@@ -183,6 +176,10 @@ def _shortened(dialogue: Dialogue, tokenizer: Any, max_length: int) -> Dialogue 
 
 def _mixed(mix: MixConfig) -> Iterable[Dialogue]:
     return mix_dialogues(mix).dialogues
+
+
+def _training_mix(mix: MixConfig, scorer: BaseLossScorer) -> Iterable[Dialogue]:
+    return scorer.score(_mixed(mix)) if scorer.wanted else _mixed(mix)
 
 
 def _clean_of(path: Path) -> Iterable[Dialogue]:
