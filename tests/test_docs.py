@@ -206,16 +206,32 @@ def test_the_commands_of_the_page_on_mixtures_run_on_its_configuration(reader):
     assert (reader / "again.jsonl").read_bytes() == (reader / "mixed.jsonl").read_bytes()
 
 
+@pytest.mark.slow
+def test_the_commands_of_the_page_on_studies_run_on_its_configuration(reader):
+    """With one seed and one step a cell."""
+    page = ROOT / "docs" / "study.md"
+    study, shown = (next(block for block in blocks(page) if block.info[0] == kind) for kind in ("yaml", "sh"))
+    (reader / "study.yaml").write_text(study.text, encoding="utf-8")
+    for command in commands(shown):
+        invoke(f"{command} --set seeds=[0] --set train.trainer.max_steps=1")
+    summary = json.loads((reader / "runs" / "study" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["cells"] == {"planned": 7, "done": 7, "failed": 0, "missing": 0}
+
+
 @pytest.mark.parametrize("block", chosen("yaml"))
 def test_yaml_examples_are_configurations(block, tmp_path):
     from turnwise.config import load_config
     from turnwise.data.mix_config import MixConfig
+    from turnwise.study.plan import StudyConfig
     from turnwise.training.fit import TrainConfig
 
     path = tmp_path / "x.yaml"
     path.write_text(block.text, encoding="utf-8")
     if block.info == ("yaml", "mix"):
         load_config(MixConfig, path)
+        return
+    if block.info == ("yaml", "study"):
+        load_config(StudyConfig, path)
         return
     needed = {"model": "m", "data": [{"path": "d"}], "output": "o"}
     given = {line.split(":")[0] for line in block.text.splitlines() if re.match(r"\w+:", line)}
@@ -277,6 +293,15 @@ def test_tables_of_the_page_on_mixtures_are_those_of_the_models():
     text = field_tables.MIXTURES.read_text(encoding="utf-8")
     assert field_tables.filled(text) == text
     assert all(f"<!-- fields: {name} -->" in text for name in field_tables.models_of_mixtures())
+
+
+def test_tables_of_the_page_on_studies_are_those_of_the_models_and_of_the_results():
+    from turnwise.study.measure import RESULTS_SCHEMA
+
+    text = field_tables.STUDY.read_text(encoding="utf-8")
+    assert field_tables.filled(text) == text
+    assert all(f"<!-- fields: {name} -->" in text for name in field_tables.models_of_studies())
+    assert all(f"`{name}`" in text for name in RESULTS_SCHEMA.names)
 
 
 def test_columns_and_keys_of_the_run_folder_are_those_of_the_code():

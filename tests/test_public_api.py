@@ -49,7 +49,19 @@ def test_importing_loads_no_deep_learning_library():
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["train"], ["data", "inspect"], ["data", "corrupt"], ["ledger"], ["report"], ["quickstart"]]
+    "arguments",
+    [
+        [],
+        ["train"],
+        ["data", "inspect"],
+        ["data", "corrupt"],
+        ["data", "mix"],
+        ["ledger"],
+        ["report"],
+        ["quickstart"],
+        ["study"],
+        ["stats"],
+    ],
 )
 def test_help_loads_no_deep_learning_library(arguments):
     code = f"""

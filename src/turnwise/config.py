@@ -6,13 +6,14 @@ Unknown keys are errors with a suggestion, and every complaint names the file an
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from turnwise.errors import ConfigError
 
@@ -24,6 +25,29 @@ class StrictModel(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def expand_variables(text: str) -> str:
+    """Replace `${NAME}` by the environment variable and `${NAME:-default}` by it or, where unset or empty, the default.
+
+    Raises:
+        ValueError: A variable without a default is not set.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name, default = found.groups()
+        given = os.environ.get(name) or default
+        if given is None:
+            raise ValueError(f"the environment variable {name} is not set; set it, or write ${{{name}:-DEFAULT}}")
+        return given
+
+    return _VARIABLE.sub(value, text)
+
+
+PathText = Annotated[str, AfterValidator(expand_variables)]
+"""A path or name in a configuration file that may hold environment variables."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -71,6 +95,26 @@ def load_config(
     _merge(tree, values or {})
     for override in overrides:
         _apply_override(tree, override)
+    return _validated(model, tree, path, lines)
+
+
+def check_config(model: type[Model], tree: Mapping[str, Any], where: str) -> Model:
+    """Settings that were put together by program, checked as those of a file are.
+
+    Args:
+        model: The pydantic model that says what is allowed.
+        tree: The settings.
+        where: Where the user wrote them, for messages.
+
+    Raises:
+        ConfigError: A key or value is not allowed.
+    """
+    return _validated(model, tree, where, {})
+
+
+def _validated(
+    model: type[Model], tree: Mapping[str, Any], path: str | Path | None, lines: Mapping[tuple[str, ...], int]
+) -> Model:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
@@ -225,10 +269,13 @@ def _steps_in(tree: Any, location: Sequence[int | str], *, missing: bool) -> tup
 def _allowed_keys(model: type[BaseModel], steps: Sequence[str]) -> list[str]:
     """The keys that the model allows at a place of the tree."""
     current: type[BaseModel] = model
+    free = False  # the next step is a key that the user has chosen
     for step in steps:
-        if step.isdigit():
+        if free or step.isdigit():
+            free = False
             continue
         field = current.model_fields.get(step)
+        free = field is not None and get_origin(field.annotation) is dict
         nested = _nested_model(field.annotation) if field is not None else None
         if nested is None:
             return []

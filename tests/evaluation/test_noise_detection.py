@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from turnwise.dialogue import Dialogue, Message
-from turnwise.evaluation.noise import noise_detection
+from turnwise.evaluation.noise import noise_detection, noise_detection_by_kind
 from turnwise.training.ledger import LEDGER_SCHEMA, Ledger, write_dialogues_table
 
 NAN = math.nan
@@ -108,3 +108,31 @@ def test_flagged_means_in_at_least_half_of_the_epochs(tmp_path):
     found = noise_detection(make(tmp_path, rows, {"a": SWAP, "b": CLEAN, "c": SWAP}))
     assert found.flagged_share == pytest.approx(2 / 3)
     assert found.precision_at_flagged == 1.0
+
+
+def test_each_kind_of_noise_is_held_against_the_clean_units_alone(tmp_path):
+    """Losses: swap 5, clean 3, wrong 2, clean 1. Swap stands over both clean ones; wrong over one of two."""
+    rows = [(name, None, 0, loss, None, 1.0, False) for name, loss in (("s", 5.0), ("c", 3.0), ("w", 2.0), ("d", 1.0))]
+    labels = {"s": SWAP, "w": {"kind": "wrong", "turns": [0]}, "c": CLEAN, "d": CLEAN}
+    found = noise_detection_by_kind(make(tmp_path, rows, labels))
+    assert {kind: (one.auroc, one.units) for kind, one in found.items()} == {"swap": (1.0, 3), "wrong": (0.5, 3)}
+    assert list(found) == ["swap", "wrong"]
+
+
+def test_a_ledger_of_turns_tells_of_dialogues_by_the_mean_over_their_turns(tmp_path):
+    """Mean weights: a (.2 + 1) / 2 = .6, b .5, c 1. Noise is a: behind b, before c, so 1 of 2 pairs.
+
+    By turn, a0 (.2) is noise and first of all: 1. Flags: of a one turn in two, so a half; of b both; of c none.
+    """
+    rows = [
+        ("a", 0, 0, 5.0, 3.0, 0.2, True),
+        ("a", 1, 0, 1.0, 3.0, 1.0, False),
+        ("b", 0, 0, 4.0, 3.0, 0.5, True),
+        ("b", 1, 0, 4.0, 3.0, 0.5, True),
+        ("c", 0, 0, 1.0, 3.0, 1.0, False),
+    ]
+    ledger = make(tmp_path, rows, {"a": SWAP, "b": CLEAN, "c": CLEAN})
+    whole = noise_detection(ledger, unit="dialogue")
+    assert (whole.auroc, whole.units, whole.flagged_share) == (0.5, 3, pytest.approx(2 / 3))
+    assert noise_detection(ledger).auroc == 1.0
+    assert noise_detection_by_kind(ledger, unit="dialogue")["swap"] == whole

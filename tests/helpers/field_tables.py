@@ -1,4 +1,4 @@
-"""Tables of settings for docs/training.md and docs/mixtures.md, made from the models' own descriptions.
+"""Tables of settings for docs/training.md, docs/mixtures.md and docs/study.md, made from the models' own descriptions.
 
 `python tests/helpers/field_tables.py` writes them into the pages; a test compares.
 """
@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 MIXTURES = PAGE.with_name("mixtures.md")
+STUDY = PAGE.with_name("study.md")
 _MARK = re.compile(r"(<!-- fields: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -36,6 +37,13 @@ def models_of_mixtures():
     return {"MixConfig": MixConfig, "MixSource": MixSource}
 
 
+def models_of_studies():
+    """The models that the page on studies has a table of, by name."""
+    from turnwise.study.plan import MethodConfig, PretrainConfig, StudyConfig
+
+    return {model.__name__: model for model in (StudyConfig, MethodConfig, PretrainConfig)}
+
+
 def table(model):
     """A Markdown table: setting, default, meaning."""
     lines = ["| setting | default | meaning |", "|---|---|---|"]
@@ -50,7 +58,7 @@ def table(model):
 
 def filled(text):
     """The page with every table made anew."""
-    known = {**models(), **models_of_mixtures()}
+    known = {**models(), **models_of_mixtures(), **models_of_studies()}
     return _MARK.sub(lambda found: found[1] + table(known[found[2]]) + found[3], text)
 
 
@@ -72,6 +80,6 @@ def _choices(annotation):
 
 
 if __name__ == "__main__":
-    for page in (PAGE, MIXTURES):
+    for page in (PAGE, MIXTURES, STUDY):
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
         sys.stdout.write(f"{page}\n")

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from turnwise.config import StrictModel
+from turnwise.config import PathText, StrictModel
 from turnwise.data import noise_text
 from turnwise.data.noise import language_rule, off_task_rule, shift_rule, swap_rule, wrong_rule
 from turnwise.data.noise_contradict import contradict_rule
@@ -40,7 +40,7 @@ class CorruptConfig(StrictModel):
     strength: float | None = Field(
         None, gt=0, le=1, description="garble alone: share of the words that move; null is 0.5."
     )
-    donors: list[str] = Field(
+    donors: list[PathText] = Field(
         default_factory=list, description="language and off_task alone: dialogue files that replies are taken from."
     )
     systematic: bool = Field(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from turnwise.config import StrictModel
+from turnwise.config import PathText, StrictModel
 from turnwise.data.corruption import CorruptConfig
 from turnwise.data.records import HUB
 from turnwise.data.world import WorldConfig
@@ -19,7 +19,7 @@ Duplicates = Literal["keep", "exact", "near"]
 class MixSource(StrictModel):
     """One source of a mixture: a file, a folder, a hub data set, or dialogues of the checkable world."""
 
-    path: str | None = Field(None, description="A file, a folder, or hf://OWNER/NAME; this or `world`.")
+    path: PathText | None = Field(None, description="A file, a folder, or hf://OWNER/NAME; this or `world`.")
     world: WorldConfig | None = Field(None, description="Dialogues of the checkable world in place of a path.")
     format: str | None = Field(None, description="Force a format; null detects it.")
     roles: dict[str, str] | None = Field(None, description="Speaker labels by role, for data without roles.")

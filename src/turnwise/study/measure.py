@@ -1,0 +1,194 @@
+"""What is measured in one cell, as rows of one long table: one figure a row, with what it is a figure of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from turnwise.data.read import read_dialogues
+from turnwise.evaluation.accuracy import AccuracyByTurn, checkable_accuracy
+from turnwise.evaluation.loss import HeldOutLoss
+from turnwise.evaluation.noise import NoiseDetection, noise_detection, noise_detection_by_kind
+from turnwise.study.plan import AccuracyConfig, StudyConfig
+from turnwise.study.prepare import loss_file
+from turnwise.study.single import dialogue_loss
+from turnwise.training.ledger import Ledger
+
+if TYPE_CHECKING:
+    from turnwise.training.arguments import ReSUREConfig
+    from turnwise.training.fit import FitResult
+    from turnwise.training.spans import Policy
+
+RESULTS_NAME = "results.parquet"
+
+RESULTS_SCHEMA = pa.schema(
+    [
+        pa.field("study", pa.string(), nullable=False),
+        pa.field("mixture", pa.string(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("seed", pa.int32(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),  # the evaluation set, or ""
+        pa.field("turn", pa.int32()),
+        pa.field("source", pa.string()),
+        pa.field("key", pa.string()),  # what else the figure is of: "distance=2", "kind=swap"
+        pa.field("value", pa.float64()),  # null where it is not finite
+        pa.field("n", pa.int64()),  # tokens, answers or units behind the figure
+        pa.field("run", pa.string(), nullable=False),  # the cell's folder inside the study's
+    ]
+)
+"""One row per figure. A model that was measured once for all mixtures and seeds has its rows under each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured number.
+
+    Attributes:
+        metric: What was measured: `loss`, `accuracy`, `auroc_noise` ...
+        value: The number; None where it is not finite.
+        name: The evaluation set, or "".
+        turn: The turn_index that it is of; None for all.
+        source: The source that it is of; None for all.
+        key: What else it is of, as `name=value`; None for all.
+        n: Tokens, answers or units behind it; None where that says nothing.
+    """
+
+    metric: str
+    value: float | None
+    name: str = ""
+    turn: int | None = None
+    source: str | None = None
+    key: str | None = None
+    n: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        finite = self.value is not None and math.isfinite(self.value)
+        return {**asdict(self), "value": self.value if finite else None}
+
+
+def measure_model(
+    config: StudyConfig, folder: Path, model: Any, tokenizer: Any, arguments: ReSUREConfig
+) -> list[Figure]:
+    """Measure a model on every evaluation set of a study.
+
+    Args:
+        config: The study.
+        folder: Its folder, which holds the held-out dialogues.
+        model: The model.
+        tokenizer: Its tokenizer.
+        arguments: How dialogues are encoded: `max_length` and `template_policy`.
+    """
+    figures: list[Figure] = []
+    for name in config.evaluate.loss:
+        loss = dialogue_loss(
+            model,
+            tokenizer,
+            list(read_dialogues(loss_file(folder, name))),
+            max_length=arguments.max_length,
+            template_policy=cast("Policy", arguments.template_policy),
+            batch_size=arguments.per_device_eval_batch_size,
+        )
+        figures += loss_rows(name, loss)
+    for name, asked in config.evaluate.accuracy.items():
+        figures += accuracy_rows(name, asked, model, tokenizer)
+    return figures
+
+
+def loss_rows(name: str, loss: HeldOutLoss) -> list[Figure]:
+    """A held-out loss in nats per token: overall, by turn and by source."""
+    rows = [Figure("loss", loss.loss, name, n=loss.overall.tokens)]
+    rows += [Figure("loss", tally.loss, name, turn=turn, n=tally.tokens) for turn, tally in loss.by_turn.items()]
+    rows += [
+        Figure("loss", tally.loss, name, source=source, n=tally.tokens) for source, tally in loss.by_source.items()
+    ]
+    return rows
+
+
+def accuracy_rows(name: str, asked: AccuracyConfig, model: Any, tokenizer: Any) -> list[Figure]:
+    """The share of right answers: overall, by turn, and by what the world says of the turns (`distance`, `kind`)."""
+    dialogues = list(asked.world.dialogues())
+    found = checkable_accuracy(
+        model,
+        tokenizer,
+        dialogues,
+        asked.world.world().check,
+        max_new_tokens=asked.max_new_tokens,
+        history=asked.history,
+    )
+    rows = [Figure("accuracy", found.accuracy, name, n=len(found.answers))]
+    rows += [
+        Figure("accuracy", value, name, turn=turn, n=found.answers_by_turn[turn])
+        for turn, value in found.accuracy_by_turn.items()
+    ]
+    for key, label in (("distance", "distances"), ("kind", "kinds")):
+        of_turns = {dialogue.id: dialogue.metadata.get(label) for dialogue in dialogues}
+        rows += _split(name, found, key, of_turns)
+    return rows
+
+
+def _split(name: str, found: AccuracyByTurn, key: str, of_turns: Mapping[str, Sequence[Any] | None]) -> list[Figure]:
+    """Accuracy by a property of the turns; turns of dialogues that do not tell it are left out."""
+    groups: dict[Any, list[bool]] = {}
+    for answer in found.answers:
+        labels = of_turns[answer.dialogue_id]
+        if labels is not None:
+            groups.setdefault(labels[answer.turn_index], []).append(answer.correct)
+    return [
+        Figure("accuracy", sum(correct) / len(correct), name, key=f"{key}={value}", n=len(correct))
+        for value, correct in sorted(groups.items())
+    ]
+
+
+def training_rows(result: FitResult) -> list[Figure]:
+    """What training itself says: loss, seconds, steps, and what the ledger knows."""
+    summary = result.summary
+    rows = [
+        Figure("train_loss", summary["train_loss"]),
+        Figure("wall_seconds", summary["wall_seconds"]),
+        Figure("steps", summary["steps"]),
+    ]
+    if result.trainer.reliability is not None:
+        rows.append(Figure("noise_share", result.trainer.reliability.noise_share))
+    if result.trainer.args.ledger:
+        rows += ledger_rows(Ledger.open(result.run))
+    return rows
+
+
+def ledger_rows(ledger: Ledger) -> list[Figure]:
+    """Supervised tokens over all epochs, the flag rate of the last, and how well the ledger finds known noise."""
+    rows = [Figure("supervised_tokens", float(pc.sum(ledger.table["num_tokens"]).as_py() or 0))]
+    flag_rate = ledger.last_flag_rate()
+    if flag_rate is not None:
+        rows.append(Figure("flag_rate", flag_rate))
+    by_turn = ledger.table["turn"].null_count == 0
+    if by_turn:
+        rows += _detection_rows("auroc_noise_turn", noise_detection(ledger), noise_detection_by_kind(ledger))
+    whole = noise_detection(ledger, unit="dialogue")
+    rows += _detection_rows("auroc_noise", whole, noise_detection_by_kind(ledger, unit="dialogue"))
+    found = noise_detection(ledger) if by_turn else whole
+    if found is not None and found.precision_at_flagged is not None:
+        rows.append(Figure("precision_at_flagged", found.precision_at_flagged, n=found.units))
+    return rows
+
+
+def _detection_rows(
+    metric: str, found: NoiseDetection | None, by_kind: Mapping[str, NoiseDetection]
+) -> Iterable[Figure]:
+    """An AUROC over all kinds and for each; none where there is no noise, or nothing else."""
+    cases: dict[str | None, NoiseDetection | None] = {
+        None: found,
+        **{f"kind={kind}": one for kind, one in by_kind.items()},
+    }
+    return [
+        Figure(metric, one.auroc, key=key, n=one.units)
+        for key, one in cases.items()
+        if one is not None and one.auroc is not None
+    ]

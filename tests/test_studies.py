@@ -1,0 +1,74 @@
+"""The study files are configurations that turnwise takes; the paper's say what the paper says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from turnwise.config import load_config
+from turnwise.study.execute import check_settings
+from turnwise.study.plan import StudyConfig, local_inputs, plan_cells, train_config
+
+FOLDER = Path(__file__).parents[1] / "studies"
+SMALL, PAPER = sorted(FOLDER.glob("small/*.yaml")), sorted(FOLDER.glob("paper/*.yaml"))
+
+
+def test_there_is_a_small_and_a_large_study_of_every_comparison():
+    names = ["ablation", "negative_optimization", "prefilter", "single_sources", "task_mixture"]
+    assert [path.stem for path in PAPER] == names
+    assert set(names) < {path.stem for path in SMALL}
+
+
+@pytest.mark.parametrize("path", [*SMALL, *PAPER], ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_study_can_be_planned_and_its_trainers_take_the_settings(path):
+    config = load_config(StudyConfig, path)
+    assert config.output == f"runs/{path.parent.name}/{path.stem}"
+    assert len(plan_cells(config)) >= len(config.methods)
+    check_settings(config)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+def test_the_files_of_a_small_study_are_there(path, public_data, monkeypatch):
+    monkeypatch.setenv("TURNWISE_DATA", str(public_data))
+    assert [name for name in local_inputs(load_config(StudyConfig, path)) if not Path(name).is_file()] == []
+
+
+@pytest.mark.parametrize("path", [*SMALL, *PAPER], ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_no_dialogue_is_both_trained_on_and_held_out(path):
+    """Neither the base model, nor the mixtures, and the warm-up set is not trained on either."""
+    config = load_config(StudyConfig, path)
+    ranges = {}
+    for where, mix in config.mixes().items():
+        kind = "trained" if where.startswith(("mixtures", "base")) else "held out"
+        for source in mix.sources:
+            place = f"{source.path} {source.split}" if source.path else f"world {source.world.seed}"
+            taken = (source.skip, source.skip + (source.limit or 10**9))
+            ranges.setdefault(place, {}).setdefault(kind, []).append(taken)
+    for place, of_kind in ranges.items():
+        for trained in of_kind.get("trained", []):
+            for held_out in of_kind.get("held out", []):
+                assert trained[1] <= held_out[0] or held_out[1] <= trained[0], place
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
+def test_the_paper_studies_say_what_the_paper_says(path):
+    """Section 4.2 and appendix: LoRA 128/16/0.3, beta2 0.95, 1e-5, cosine, warm-up ratio 0.01, 3 epochs, batch 64,
+    fp16, checkpointing, seed 42, 640 warm-up dialogues."""
+    config = load_config(StudyConfig, path)
+    assert config.seeds == [42]
+    assert config.warmup.sources[0].limit == 640
+    for name in config.methods:
+        settings = train_config(config, name, model="m", data=["d"], output="o")
+        assert settings.peft | {"target_modules": None} == {
+            "r": 128,
+            "lora_alpha": 16,
+            "lora_dropout": 0.3,
+            "target_modules": None,
+        }
+        trainer = settings.trainer
+        assert trainer["per_device_train_batch_size"] * trainer["gradient_accumulation_steps"] == 64
+        assert (trainer["learning_rate"], trainer["lr_scheduler_type"], trainer["adam_beta2"]) == (1e-5, "cosine", 0.95)
+        assert (trainer["num_train_epochs"], trainer["warmup_steps"], trainer["fp16"]) == (3, 0.01, True)
+        assert trainer["activation_checkpointing"]
