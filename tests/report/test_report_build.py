@@ -103,6 +103,25 @@ def test_a_run_that_weighted_nothing_claims_nothing_about_noise(full_run: Any) -
     assert "No threshold was set" in page.text("groups")
 
 
+@pytest.mark.parametrize(
+    ("config", "share", "said"),
+    [
+        ({"method": "resure", "resure": {"rule": "mixture", "alpha": 1.0}}, 0.25, "an estimated 25.0 % are unreliable"),
+        ({"method": "mixture", "resure": {"rule": "threshold"}}, 0.0, "so every weight is 1"),
+    ],
+)
+def test_a_run_judged_before_training_says_so_and_names_no_threshold(
+    config: dict[str, Any], share: float, said: str, folder: Callable[..., Any]
+) -> None:
+    run = folder().manifest(config=config).summary(reliability={"noise_share": share})
+    run.ledger([{"dialogue_id": f"d{n}", "group": 2, "epoch": 0, "step": 1, "loss": 1.0} for n in range(4)])
+    page = build_report(run.path).read_text(encoding="utf-8")
+    assert said in page
+    assert "weight below one half" in page
+    assert "threshold of their turn group" not in page
+    assert "nominal" not in page
+
+
 def test_no_manifest_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no manifest found"):
         build_report(tmp_path)

@@ -17,6 +17,14 @@ GROUP_CAP = 8
 """Most turn groups drawn; the others are in the table."""
 
 
+_FLAGGED = {
+    "threshold": "loss above the threshold of their turn group",
+    "mixture": "weight below one half",
+    "trim": "among the highest losses of their batch",
+}
+"""What it means to be flagged, by the rule."""
+
+
 def weights_section(files: RunFiles) -> Section:
     """How the weights are spread, overall and by what is known of noise."""
     section = Section("weights", "Weights")
@@ -29,9 +37,10 @@ def weights_section(files: RunFiles) -> Section:
     unit = plural(audit.rows, audit.unit) + (f" over {audit.epochs} epochs" if audit.epochs > 1 else "")
     section.text.append(
         f"The ledger holds {unit}, of {plural(audit.dialogues.num_rows, 'dialogue')}. {percent(full / audit.rows)} "
-        f"kept the full weight of 1, {percent(audit.flag_rate)} were flagged (loss above the threshold of their turn "
-        f"group), the mean weight was {number(audit.mean_weight)}."
+        f"kept the full weight of 1, {percent(audit.flag_rate)} were flagged ({_FLAGGED[_rule(files)]}), "
+        f"the mean weight was {number(audit.mean_weight)}."
     )
+    section.text += _judgement(files, audit.unit)
     if audit.non_finite:
         section.text.append(f"{plural(audit.non_finite, audit.unit)} had a loss that was not finite: weight 0.")
     if audit.weighted:
@@ -133,7 +142,7 @@ def groups_section(files: RunFiles) -> Section:
                 from_zero=True,
                 as_percent=True,
             ),
-            "Share above the threshold."
+            f"Share flagged: {_FLAGGED[_rule(files)]}."
             + (" The dashed line is the share expected of normal losses that do not change." if nominal else ""),
             size="half",
         )
@@ -279,8 +288,32 @@ def _spread(count: int) -> list[str]:
     return [f"g{round(place * 7 / max(1, count - 1))}" for place in range(count)]
 
 
+def _rule(files: RunFiles) -> str:
+    """The rule that gave the weights; a method that names its rule need not set it."""
+    resure = files.config.get("resure")
+    rule = resure.get("rule") if isinstance(resure, dict) else None
+    method = files.config.get("method")
+    return next((str(name) for name in (rule, method) if name in _FLAGGED and name != "threshold"), "threshold")
+
+
+def _judgement(files: RunFiles, unit: str) -> list[str]:
+    """What the rule `mixture` found before training."""
+    found = files.summary.get("reliability")
+    share = as_number(found.get("noise_share")) if isinstance(found, dict) else None
+    if share is None:
+        return []
+    if share == 0.0:
+        return [f"Before training nothing told the {unit}s from reliable ones, so every weight is 1."]
+    return [
+        f"Every {unit} was judged once, before training, by the losses of the starting model: an estimated "
+        f"{percent(share)} are unreliable. reference.parquet holds the losses and weights."
+    ]
+
+
 def _nominal(files: RunFiles) -> float | None:
     """The share of a normal variable above alpha standard deviations, where the run's configuration tells alpha."""
+    if _rule(files) != "threshold":
+        return None
     resure = files.config.get("resure")
     alpha = as_number(resure.get("alpha")) if isinstance(resure, dict) else None
     return None if alpha is None else 0.5 * math.erfc(alpha / math.sqrt(2))
