@@ -49,7 +49,8 @@ def test_importing_loads_no_deep_learning_library():
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["train"], ["data", "inspect"], ["ledger"], ["report"], ["quickstart"], ["study"]]
+    "arguments",
+    [[], ["train"], ["data", "inspect"], ["data", "corrupt"], ["ledger"], ["report"], ["quickstart"], ["study"]],
 )
 def test_help_loads_no_deep_learning_library(arguments):
     code = f"""

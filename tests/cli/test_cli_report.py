@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from study_folder import whole_study
 from typer.testing import CliRunner
 
 from turnwise.cli.main import app, main
@@ -31,3 +32,11 @@ def test_a_folder_without_a_run_is_a_user_error(
     printed = capsys.readouterr()
     assert "no manifest found" in printed.err
     assert "Traceback" not in printed.err
+
+
+def test_a_folder_of_a_study_gets_the_page_of_a_study(tmp_path: Path) -> None:
+    folder = whole_study(tmp_path / "s").write()
+    done = CliRunner().invoke(app, ["report", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert "<title>mixed quality – turnwise report</title>" in (folder / "report.html").read_text(encoding="utf-8")
+    assert (folder / "results.md").is_file()

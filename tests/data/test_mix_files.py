@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
     """Two files of ten dialogues in the working folder, so that paths in manifests are relative."""
     monkeypatch.chdir(tmp_path)
     for name in "ab":
-        records = [{"question": f"{name}{number}", "answer": "a"} for number in range(10)]
+        records = [{"question": f"{name}{number}", "answer": f"answer {number}"} for number in range(10)]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     return tmp_path
 

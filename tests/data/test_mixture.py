@@ -306,6 +306,21 @@ def test_streaming_takes_the_parts_that_memory_takes(write):
     assert sorted(texts(streamed)) == sorted(texts(held))
 
 
+def test_a_hub_data_set_is_streamed_when_the_mixture_is(monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    asked = []
+
+    def load_dataset(name, config, *, split, streaming):
+        asked.append((name, split, streaming))
+        return [{"prompt": f"q{number}", "response": "a"} for number in range(3)]
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    for stream in (True, False):
+        found = mix({"path": "hf://OWNER/NAME", "split": "test"}, stream=stream)
+        assert {one.source for one in found.dialogues} == {"OWNER/NAME"}
+    assert asked == [("OWNER/NAME", "test", True), ("OWNER/NAME", "test", False)]
+
+
 def test_streaming_draws_a_share_one_by_one(write):
     """1000 at 0.3: 300 in expectation, with a standard deviation of 14.5."""
     found = mix({"path": write("a", range(1000)), "sample": 0.3}, stream=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -73,10 +75,16 @@ def test_an_equal_reply_is_avoided_even_when_only_one_candidate_differs():
             assert new.replies[0].text != old.replies[0].text
 
 
-def test_equal_replies_everywhere_are_swapped_all_the_same():
-    noisy = swap_replies([chat(0, "yes"), chat(1, "yes")], 1.0, 0)
-    assert kinds(noisy) == ["swap", "swap"]
-    assert noisy[0].replies[0].text == "yes"
+def test_a_reply_that_no_other_differs_from_is_never_chosen():
+    """ "yes" stands everywhere in the first pair; in the second, "a" could only become its equal."""
+    for clean in ([chat(0, "yes"), chat(1, "yes")], [chat(0, "a", "b"), chat(1, "a", "a")]):
+        swapped = swap_replies(clean, 0.0, 0)
+        assert kinds(swapped) == ["clean", "clean"]
+    with pytest.raises(DataError, match="nothing that this kind can change: 2"):
+        swap_replies([chat(0, "yes"), chat(1, "yes")], 0.5, 0)
+    noisy = swap_replies([chat(0, "a", "b"), chat(1, "a", "a")], 1.0, 0)
+    assert [one.metadata["noise"]["turns"] for one in noisy] == [[1], [0, 1]]
+    assert [reply.text for one in noisy for reply in one.replies] == ["a", "a", "b", "b"]
 
 
 def test_another_seed_chooses_other_dialogues():
@@ -90,14 +98,14 @@ def test_rate_zero_labels_everything_clean():
 
 
 def test_a_single_dialogue_cannot_be_swapped():
-    with pytest.raises(DataError, match="two dialogues"):
+    with pytest.raises(DataError, match=r"at least 1 dialogues .* found 0 of 1"):
         swap_replies([chat(0, "a", "b")], 1.0, 0)
 
 
 def test_dialogues_without_replies_are_never_chosen():
     clean = [chat(0), chat(1, "a"), chat(2), chat(3, "b")]
     assert kinds(swap_replies(clean, 0.5, 0)) == ["clean", "swap", "clean", "swap"]
-    with pytest.raises(DataError, match="at least 3 dialogues with assistant replies to corrupt, found 2"):
+    with pytest.raises(DataError, match=r"at least 3 dialogues .* can change, found 2 of 4"):
         swap_replies(clean, 0.75, 0)
 
 
@@ -137,6 +145,8 @@ def test_systematic_wrong_answers_repeat_one_rumour_and_random_ones_do_not():
 
 def test_wrong_answers_need_replies_of_the_world():
     swapped = swap_replies(list(WORLD.dialogues(10)), 1.0, 0)
+    for dialogue in swapped:
+        del dialogue.metadata["noise"]
     with pytest.raises(DataError, match="expected a reply that holds a fact"):
         wrong_answers(WORLD, swapped, 1.0, 0)
     with pytest.raises(DataError, match="chat-0"):
@@ -149,6 +159,29 @@ def test_a_new_kind_of_noise_is_one_function():
     assert [reply.text for dialogue in noisy for reply in dialogue.replies] == ["l", "l"]
 
 
+def digest(dialogues):
+    records = [dialogue.to_dict() for dialogue in dialogues]
+    for record in records:
+        record["metadata"].pop("kinds", None)  # said of the world's turns only since the digests were taken
+    return hashlib.sha256(json.dumps(records).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("turns", "swapped", "wrong", "systematic", "own"),
+    [
+        ("all", "371d7946b1388ef0", "188dc307524d58d8", "777b1fcccc09b3a9", "42a88fff7f30ae40"),
+        ("one", "dc8df111cb5aebfb", "913ca00b4e54b7d3", "8a412451d4370fe6", "93ca90ffff1a18db"),
+    ],
+)
+def test_noise_of_a_seed_stays_what_it_was(turns, swapped, wrong, systematic, own):
+    """Digests taken before kinds other than these existed: documented results depend on them."""
+    clean = list(WORLD.dialogues(50, seed=3, told=0.3))
+    assert digest(swap_replies(clean, 0.4, 7, turns)) == swapped
+    assert digest(wrong_answers(WORLD, clean, 0.4, 7, turns)) == wrong
+    assert digest(wrong_answers(WORLD, clean, 0.4, 7, turns, systematic=True)) == systematic
+    assert digest(corrupt(clean, 0.4, 7, "own", lambda p, t, draw: f"{p} {t} {draw.random()}", turns)) == own
+
+
 @pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
 def test_a_rate_that_is_no_share_is_refused(rate):
     with pytest.raises(ConfigError, match="rate"):
@@ -156,5 +189,5 @@ def test_a_rate_that_is_no_share_is_refused(rate):
 
 
 def test_unknown_turns_are_refused():
-    with pytest.raises(ConfigError, match="'all' or 'one'"):
+    with pytest.raises(ConfigError, match="'all', 'one', 'early', 'late' or a list"):
         swap_replies([chat(0, "a"), chat(1, "b")], 1.0, 0, turns="some")  # type: ignore[arg-type]

@@ -142,4 +142,8 @@ GOLDEN = [
     "What does she train for?",
     "She loves golf.",
 ]
-GOLDEN_METADATA = {"answers": ["box", "cheese", "Inverley", "box", "yellow", "golf"], "distances": [0, 1, 0, 3, 4, 3]}
+GOLDEN_METADATA = {
+    "answers": ["box", "cheese", "Inverley", "box", "yellow", "golf"],
+    "distances": [0, 1, 0, 3, 4, 3],
+    "kinds": ["tell", "pronoun", "fact", "told", "pronoun", "pronoun"],
+}

@@ -87,6 +87,30 @@ def test_accuracy_counts_by_turn_over_all_dialogues(tokenizer):
     assert low <= 4 / 5 <= high
 
 
+def test_accuracy_by_distance_and_by_kind_counts_the_answers_whose_dialogue_says(tokenizer):
+    """Turn 1 of both is wrong. Distances 0 2 2 of the first give 1/1 and 1/2, kinds b a a 1/1 and 1/2; the second
+    dialogue says neither, so it counts by turn only: turn 0 2/2, turn 1 0/2, turn 2 1/1."""
+    dialogues = [count_dialogue(0, 3), count_dialogue(1, 2)]
+    dialogues[0].metadata |= {"distances": [0, 2, 2], "kinds": ["b", "a", "a"]}
+    model = Scripted(
+        tokenizer, lambda prompt: "no" if last_question(prompt).endswith(".1") else f"gold {last_question(prompt)}"
+    )
+    result = checkable_accuracy(model, tokenizer, dialogues, exact)
+    assert [(a.distance, a.kind) for a in result.answers] == [(0, "b"), (2, "a"), (2, "a"), (None, None), (None, None)]
+    assert result.accuracy_by("distance") == {0: 1.0, 2: 0.5}
+    assert list(result.accuracy_by("kind").items()) == [("a", 0.5), ("b", 1.0)]
+    assert result.answers_by("kind") == {"a": 2, "b": 1}
+    assert result.accuracy_by("turn_index") == result.accuracy_by_turn == {0: 1.0, 1: 0.0, 2: 1.0}
+
+
+@pytest.mark.parametrize("key", ["distances", "kinds"])
+def test_labels_that_are_not_one_per_turn_are_refused(tokenizer, key):
+    dialogue = count_dialogue(0, 2)
+    dialogue.metadata[key] = ["one"]
+    with pytest.raises(DataError, match=rf"metadata\['{key}'\] with one entry for each of its 2 turns, found 1"):
+        checkable_accuracy(Scripted(tokenizer, str), tokenizer, [dialogue], exact)
+
+
 def test_gold_history_holds_the_dialogue_and_own_history_the_model(tokenizer):
     dialogues = [count_dialogue(0, 2)]
     before = copy.deepcopy(dialogues)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.report.charts import Series, downsample, grouped_bars, histogram, line_chart, tick_labels, ticks
+from turnwise.report.charts import Series, downsample, grouped_bars, histogram, line_chart
+from turnwise.report.frame import tick_labels, ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 WORDS: dict[str, Any] = {

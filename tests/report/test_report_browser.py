@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from study_folder import StudyFolder, whole_study
 
 from turnwise.report import build_report
 
@@ -173,3 +174,69 @@ def test_charts_are_drawn_and_the_list_can_be_filtered(full_run: Any, tmp_path: 
     assert result["seen"][2] == ["good", "plain"]
     assert result["charts"] == source.count("<svg")
     assert result["line"].startswith("rgb(")
+
+
+def measured(page: Path, driver: str, profile: Path) -> tuple[Any, str]:
+    """What a script that is appended to the page finds there, and the log; its hash is added to the policy."""
+    source = page.read_text(encoding="utf-8")
+    driver = f"document.body.append(`RESULT${{JSON.stringify((() => {{ {driver} }})())}}END`);"
+    digest = base64.b64encode(hashlib.sha256(driver.encode()).digest()).decode()
+    source = source.replace("script-src ", f"script-src 'sha256-{digest}' ").replace(
+        "</body>", f"<script>{driver}</script></body>"
+    )
+    page.write_text(source, encoding="utf-8")
+    after, log = dom(page, profile)
+    return json.loads(re.findall(r"RESULT(\{.*?\})END", after)[-1]), log
+
+
+def test_the_charts_of_a_study_are_drawn_and_their_texts_stay_inside_them(tmp_path: Path) -> None:
+    """Long names of mixtures and methods too: they are cut, not laid over each other."""
+    study = whole_study(tmp_path / "s")
+    long = {"H+N": "high and normal quality mixed", "resure": "resure-with-corrected-statistics"}
+    for row in study.rows:
+        row.update({key: long.get(row[key], row[key]) for key in ("mixture", "method")})
+    for one in study.described["mixtures"]:
+        one["name"] = long.get(one["name"], one["name"])
+    study.described["methods"] = [long.get(one, one) for one in study.described["methods"]]
+    page = build_report(study.write())
+    charts = page.read_text(encoding="utf-8").count("<svg")
+    driver = """
+    const charts = [...document.querySelectorAll("svg.chart")];
+    const out = [];
+    for (const chart of charts) {
+      const box = chart.getBoundingClientRect();
+      const ticks = [...chart.querySelectorAll("text.tick.middle")].map((one) => one.getBoundingClientRect());
+      ticks.forEach((one, place) => { if (place && one.left < ticks[place - 1].right) out.push("overlap"); });
+      for (const text of chart.querySelectorAll("text")) {
+        const one = text.getBoundingClientRect();
+        if (one.left < box.left - 1 || one.right > box.right + 1) out.push(text.textContent);
+      }
+    }
+    const high = charts.filter((one) => one.getBoundingClientRect().height > 100).length;
+    const line = getComputedStyle(document.querySelector("#quality svg .whisker")).stroke;
+    return { high, out, line };
+    """
+    found, log = measured(page, driver, tmp_path / "profile")
+    assert "Content Security Policy" not in log
+    assert found["high"] == charts >= 10
+    assert found["out"] == []
+    assert found["line"].startswith("rgb(")
+
+
+def test_names_and_reasons_of_a_study_run_nothing(listener: tuple[str, list[str]], tmp_path: Path) -> None:
+    url, asked = listener
+    first, *texts = hostile_texts(url)
+    described = {
+        "name": first,
+        "mixtures": [{"name": text, "complexity": place} for place, text in enumerate(texts)],
+        "methods": [first, "plain"],
+        "oracle_method": None,
+        "failed": [{"cell": text, "reason": text} for text in texts],
+    }
+    study = StudyFolder(tmp_path / "s", untrained=(), **described)
+    study.fill("loss", lambda place, method, seed: 1.0 + place + seed, name=first)
+    after, log = dom(build_report(study.write()), tmp_path / "profile")
+    assert asked == []
+    assert len(re.findall(r"<script", after)) == 1
+    assert not re.search(r"<(img|iframe|link)", after)
+    assert "Content Security Policy" not in log

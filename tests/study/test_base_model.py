@@ -10,9 +10,10 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 
-from turnwise.data.world import World  # noqa: E402
+from turnwise.data.world import Difficulty, World  # noqa: E402
 from turnwise.errors import ConfigError, ModelError  # noqa: E402
 from turnwise.evaluation.accuracy import checkable_accuracy  # noqa: E402
+from turnwise.study import base_model  # noqa: E402
 from turnwise.study.base_model import (  # noqa: E402
     DEMO_FOLDER,
     BaseRecipe,
@@ -153,7 +154,10 @@ def test_the_demo_checkpoint_knows_its_world_and_fits_in_the_package():
 
 
 def test_a_built_model_survives_a_save_with_its_recipe(tmp_path):
-    recipe = BaseRecipe(num_entities=4, vocab_size=400, hidden=32, layers=1, steps=2, batch_size=2)
+    recipe = BaseRecipe(
+        num_entities=4, vocab_size=400, hidden=32, layers=1, steps=2, batch_size=2,
+        turns=(4, 8), told=0.5, difficulty=Difficulty(slots=2, distance=(1, 4), corrections=0.5, recollections=0.5),
+    )  # fmt: skip
     steps = []
     model, tokenizer, losses = build(recipe, report=lambda step, loss: steps.append((step, loss)))
     assert steps == list(enumerate(losses, start=1))
@@ -163,6 +167,20 @@ def test_a_built_model_survives_a_save_with_its_recipe(tmp_path):
     assert known == recipe
     assert len(again) == len(tokenizer) == model.config.vocab_size
     assert torch.equal(loaded.model.embed_tokens.weight, model.model.embed_tokens.weight)
+
+
+def test_a_base_is_pretrained_on_the_dialogues_its_recipe_asks_for(monkeypatch):
+    hard = {"told": 1.0, "turns": (5, 7), "difficulty": Difficulty(corrections=1.0)}
+    seen = {}
+    monkeypatch.setattr(
+        base_model,
+        "pretrain",
+        lambda model, tokenizer, dialogues, **settings: seen.update(settings, dialogues=list(dialogues)),
+    )
+    build(BaseRecipe(num_entities=4, hidden=32, layers=1, steps=3, batch_size=2, assistant_only=True, **hard))
+    assert seen["dialogues"] == list(World(num_entities=4).dialogues(6, seed=1, **hard))
+    assert all("corrected" in dialogue.metadata["kinds"] for dialogue in seen["dialogues"])
+    assert seen["assistant_only"] is True
 
 
 def test_a_folder_without_a_recipe_says_what_to_do(tmp_path):

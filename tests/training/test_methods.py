@@ -142,11 +142,28 @@ def test_every_method_is_in_the_table_in_the_help_and_in_the_docs(monkeypatch, c
         ("chatglm3", {}, (False, "token", "nll")),
         ("dft", {}, (False, "token", "dft")),
         ("vicuna", {"trainer": {"loss_type": "dft"}}, (False, "token", "dft")),
+        ("trim", {}, (True, "sample", "nll")),
+        ("mixture", {"reduction": "token"}, (True, "token", "nll")),
     ],
 )
 def test_a_method_sets_its_arguments_and_the_users_settings_win(method, changes, expected, tmp_path):
     found = trainer_arguments(settings_of(method, **changes), tmp_path, evaluates=False)
     assert (found.weighting, found.reduction, found.loss_type) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "resure", "expected"),
+    [
+        ("resure", {}, ("threshold", "dialogue", False)),
+        ("resure", {"preset": "robust"}, ("mixture", "turn", True)),
+        ("trim", {"trim_share": 0.5}, ("trim", "dialogue", False)),
+        ("mixture", {"unit": "turn"}, ("mixture", "turn", False)),
+        ("mixture", {"rule": "trim"}, ("trim", "dialogue", False)),
+    ],
+)
+def test_a_method_names_its_rule_unless_the_user_does(method, resure, expected, tmp_path):
+    found = trainer_arguments(settings_of(method, resure=resure), tmp_path, evaluates=False)
+    assert (found.rule, found.unit, found.context_free) == expected
 
 
 def test_baize_is_lora_on_all_linear_layers_unless_the_user_says_otherwise():
@@ -260,7 +277,7 @@ def run(method, talks, demo, output, **changes):
 
 REPLIES = ["ask<|end|>", "it rains<|end|>", "stay in<|end|>"]
 LEARNT = {
-    **dict.fromkeys(["resure", "vicuna", "baize", "dft"], "".join(REPLIES)),
+    **dict.fromkeys(["resure", "vicuna", "baize", "dft", "trim", "mixture"], "".join(REPLIES)),
     "chatglm3": REPLIES[0] + "<|tool|>rain<|end|>" + REPLIES[1] + REPLIES[2],
 }
 
@@ -291,11 +308,13 @@ def test_each_method_moves_its_parameters_on_its_tokens_with_its_weights(method,
     table = pq.read_table(folder / "ledger.parquet").to_pylist()
     assert len(table) == 16
     assert {row["group"] for row in table} == {3}
-    if method != "resure":
-        assert {row["weight"] for row in table} == {1.0}
-        assert {row["threshold"] for row in table} == {None}
-    else:
-        assert any(row["threshold"] is not None for row in table)
+    weights, judged = {row["weight"] for row in table}, [row for row in table if row["threshold"] is not None]
+    if method == "trim":
+        # floor(0.25 * 4) = 1 of each batch of 4 equal dialogues is dropped.
+        assert sorted(row["weight"] for row in table) == [0.0] * 4 + [1.0] * 12
+    elif method != "resure":
+        assert weights == {1.0}  # nothing tells 24 equal dialogues apart
+    assert bool(judged) == (method in ("resure", "trim"))
     assert result.summary["trained"] == ("adapter" if method == "baize" else "model")
     assert (folder / result.summary["trained"] / "README.md").exists()
     # Held-out loss is on the same tokens whatever was learnt.

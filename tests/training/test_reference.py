@@ -131,6 +131,7 @@ def test_a_run_killed_and_resumed_keeps_the_weights_it_began_with(tmp_path, toke
     for name, parameter in whole.model.named_parameters():
         assert torch.equal(parameter, again.model.get_parameter(name)), name
     assert reference_of(tmp_path / "killed") == reference_of(tmp_path / "whole")
+    assert again.reliability.figures() == whole.reliability.figures()
 
     (tmp_path / "killed" / REFERENCE_NAME).unlink()
     lost = make_trainer(tmp_path / "killed", token_tokenizer, rows=rows, model=sure_llama(), **{**ROBUST, **options})

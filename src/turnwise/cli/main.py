@@ -10,7 +10,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from turnwise._version import __version__
-from turnwise.cli import data, ledger, mix, quickstart, report, study, train
+from turnwise.cli import corrupt, data, ledger, mix, quickstart, report, stats, study, train
 from turnwise.cli.output import note, plain, progress
 from turnwise.errors import TurnwiseError
 
@@ -38,10 +38,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data.app, name="data")
+data.app.command("corrupt")(corrupt.corrupt)
 data.app.command("mix")(mix.mix)
 app.command("train")(train.train)
 app.command("ledger")(ledger.ledger)
 app.command("report")(report.report)
+app.add_typer(stats.app, name="stats")
 app.command("quickstart")(quickstart.quickstart)
 app.command("study")(study.study)
 

@@ -11,13 +11,13 @@ from turnwise.cli.output import JsonFlag, print_json
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="A run folder, or the folder of a study.", show_default=False)],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write the page. Default: RUN/report.html.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Build the report of a run: one HTML file that opens offline."""
+    """Build the report of a run or of a study: one HTML file that opens offline."""
     from turnwise.report import build_report
 
     path = build_report(run, output)

@@ -11,6 +11,7 @@ from typing import Any
 
 from turnwise.config import load_config
 from turnwise.data.convert import write_skipped
+from turnwise.data.corruption import donor_files
 from turnwise.data.mix_config import MixConfig
 from turnwise.data.mixture import Mixture, mix_dialogues
 from turnwise.data.records import HUB
@@ -119,6 +120,9 @@ def _write(
         records[file.path] = max(file.read, records.get(file.path, 0))
     for path, count in records.items():
         manifest.add_input(path, count)
+    donors = {file for source in config.sources for noise in source.corrupt for file in donor_files(noise)}
+    for donor in sorted(donors):
+        manifest.add_input(donor)
     dropped: Counter[str] = sum((counts.dropped for counts in mixture.counts), Counter())
     manifest.add_output(output, sum(counts.found for counts in mixture.counts), written, dropped)
     manifest.outputs[0]["content_sha256"] = digest.hexdigest()

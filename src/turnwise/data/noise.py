@@ -1,70 +1,102 @@
-"""Make labelled noise: corrupt an exact share of dialogues and write down which turns are no longer right.
+"""Kinds of labelled noise that put other replies in the place of the right ones, or a wrong fact into them.
 
-Every dialogue of a corrupted set carries `metadata["noise"]`:
-
-- `{"kind": "clean", "turns": []}` for an untouched one,
-- `{"kind": "swap" | "wrong", "turns": [turn_index, ...]}` for a corrupted one.
-
-Ids stay, inputs are not changed, and the label never reaches training: it is what a detector is measured against.
+What every kind shares, the choice of turns and the label in `metadata["noise"]`, is in `noise_engine`; noise inside the
+text of a reply is in `noise_text`, contradictions are in `noise_contradict`; `turnwise.data.corruption` offers all of
+them by name.
 """
 
 from __future__ import annotations
 
-import copy
 import random
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Literal
+from collections import Counter
+from collections.abc import Sequence
 
+from turnwise.data.noise_engine import (
+    Choice,
+    Per,
+    Rule,
+    Turns,
+    apply_rule,
+    corrupt,
+    make_label,
+    noisy_turns,
+    replies_rule,
+    set_replies,
+)
 from turnwise.data.world import World
-from turnwise.dialogue import Content, Dialogue
-from turnwise.errors import ConfigError, DataError
+from turnwise.dialogue import Dialogue, Message
+from turnwise.errors import DataError
 
-Turns = Literal["all", "one"]
-"""Which replies of a chosen dialogue are corrupted: every one, or one drawn at random."""
+__all__ = [
+    "PER_TURN_METADATA",
+    "Turns",
+    "corrupt",
+    "language_rule",
+    "off_task_rule",
+    "shift_rule",
+    "swap_replies",
+    "swap_rule",
+    "wrong_answers",
+    "wrong_rule",
+]
 
-Corrupter = Callable[[int, int, random.Random], Content]
-"""(position of the dialogue, turn_index, random source) -> the new content of that reply."""
+PER_TURN_METADATA = ("answers", "distances", "kinds")
+"""Keys of a dialogue's metadata that hold one entry per turn, so an inserted turn needs one too (None)."""
 
 
-def swap_replies(dialogues: Sequence[Dialogue], rate: float, seed: int, turns: Turns = "all") -> list[Dialogue]:
+def swap_replies(
+    dialogues: Sequence[Dialogue], rate: float, seed: int, turns: Turns = "all", *, per: Per = "dialogue"
+) -> list[Dialogue]:
     """Replace the replies of a share of the dialogues by replies of other dialogues: fluent, but off the question.
 
     A reply comes from the same `turn_index` of another dialogue, or from any turn where no other dialogue has one
-    there. It differs from the reply it replaces unless every candidate is the same.
+    there. It differs from the reply it replaces; a reply that is equal to all others is never chosen.
 
     Args:
-        dialogues: The clean dialogues; at least two with replies unless the rate is 0.
-        rate: Share of dialogues to corrupt: exactly round(rate * n).
+        dialogues: The clean dialogues.
+        rate: Share of dialogues (or turns) to corrupt: exactly round(rate * n).
         seed: Seed of the choice and of the donors.
-        turns: `all` replies of a chosen dialogue, or `one`.
+        turns: Which replies of a chosen dialogue.
+        per: What the rate is a share of.
 
     Returns:
         As many dialogues in the same order, each with `metadata["noise"]`.
 
     Raises:
-        ConfigError: `rate` or `turns` is not allowed.
+        ConfigError: `rate`, `turns` or `per` is not allowed.
         DataError: There are not enough dialogues with replies.
     """
-    everything = [(home, reply.content) for home, dialogue in enumerate(dialogues) for reply in dialogue.replies]
-    by_turn: dict[int, list[tuple[int, Content]]] = {}
-    for home, dialogue in enumerate(dialogues):
-        for turn, reply in enumerate(dialogue.replies):
-            by_turn.setdefault(turn, []).append((home, reply.content))
+    return apply_rule(dialogues, Choice("swap", rate, seed, turns, per), swap_rule(dialogues))
 
-    def donate(position: int, turn: int, draw: random.Random) -> Content:
-        own = dialogues[position].replies[turn].content
+
+def swap_rule(dialogues: Sequence[Dialogue]) -> Rule:
+    """The rule of `swap_replies`: replies of other dialogues."""
+    texts = [[None if reply.content is None else reply.text for reply in dialogue.replies] for dialogue in dialogues]
+    everything = [(home, text) for home, replies in enumerate(texts) for text in replies]
+    by_turn: dict[int, list[tuple[int, str | None]]] = {}
+    for home, replies in enumerate(texts):
+        for turn, text in enumerate(replies):
+            by_turn.setdefault(turn, []).append((home, text))
+    overall = Counter(text for _, text in everything if text is not None)
+    total = overall.total()
+
+    def can(position: int, turn: int) -> bool:
+        own = texts[position][turn]
+        if not own:
+            return False
+        mine = [text for text in texts[position] if text is not None]
+        return total - overall[own] > len(mine) - mine.count(own)  # another dialogue has another text
+
+    def donate(position: int, turn: int, draw: random.Random) -> str:
+        own = texts[position][turn] or ""
         for pool in (by_turn[turn], everything):
             found = _draw_other(pool, position, own, draw)
             if found is not None:
-                return copy.deepcopy(found)
-        others = [content for home, content in everything if home != position]
-        if not others:
-            raise DataError("swapping replies needs at least two dialogues with assistant replies, found one")
-        return copy.deepcopy(draw.choice(others))  # all equal to the own reply: unavoidable
+                return found
+        raise AssertionError("a reply was chosen that has no other one")
 
-    return corrupt(dialogues, rate, seed, "swap", donate, turns)
+    return replies_rule(can, donate)
 
 
 def wrong_answers(
@@ -75,29 +107,44 @@ def wrong_answers(
     turns: Turns = "all",
     *,
     systematic: bool = False,
+    per: Per = "dialogue",
 ) -> list[Dialogue]:
     """Replace the fact in the replies of a share of the dialogues by another value of the same relation.
 
     Only the fact is wrong; the sentence stays the same, so this is the hardest noise for a language model to see.
+    Right is what `metadata["answers"]` of the clean dialogue says: a later reply that recollects a corrupted one still
+    has to give what was said before the corruption.
 
     Args:
         world: The world that the dialogues come from.
-        dialogues: Dialogues of the world, with `metadata["answers"]`.
-        rate: Share of dialogues to corrupt: exactly round(rate * n).
+        dialogues: Dialogues of the world, with `metadata["answers"]`; a turn whose answer is None is never chosen.
+        rate: Share of dialogues (or turns) to corrupt: exactly round(rate * n).
         seed: Seed of the choice and of the wrong values.
-        turns: `all` replies of a chosen dialogue, or `one`.
+        turns: Which replies of a chosen dialogue.
         systematic: True replaces a value by the same wrong one everywhere (a rumour that many repeat); False draws
             anew each time, which leaves the right answer the most frequent one.
+        per: What the rate is a share of.
 
     Returns:
         As many dialogues in the same order, each with `metadata["noise"]`; `metadata["answers"]` stays the truth.
 
     Raises:
-        ConfigError: `rate` or `turns` is not allowed.
+        ConfigError: `rate`, `turns` or `per` is not allowed.
         DataError: A chosen reply does not hold a value of this world.
     """
+    rule = wrong_rule(world, dialogues, seed, systematic=systematic)
+    return apply_rule(dialogues, Choice("wrong", rate, seed, turns, per), rule)
 
-    def lie(position: int, turn: int, draw: random.Random) -> Content:
+
+def wrong_rule(world: World, dialogues: Sequence[Dialogue], seed: int, *, systematic: bool = False) -> Rule:
+    """The rule of `wrong_answers`: another value of the same relation."""
+
+    def can(position: int, turn: int) -> bool:
+        answers = dialogues[position].metadata.get("answers") or []
+        # None marks a turn that asks for no fact; what has no entry at all is no dialogue of a world: see below.
+        return turn >= len(answers) or answers[turn] is not None
+
+    def lie(position: int, turn: int, draw: random.Random) -> str:
         dialogue = dialogues[position]
         answers = dialogue.metadata.get("answers") or []
         answer = answers[turn] if turn < len(answers) else None
@@ -113,72 +160,115 @@ def wrong_answers(
         source = random.Random(f"{seed}/{answer}") if systematic else draw
         return re.sub(pattern, source.choice(others), text)
 
-    return corrupt(dialogues, rate, seed, "wrong", lie, turns)
+    return replies_rule(can, lie)
 
 
-def corrupt(
-    dialogues: Sequence[Dialogue], rate: float, seed: int, kind: str, corrupter: Corrupter, turns: Turns = "all"
-) -> list[Dialogue]:
-    """Corrupt an exact share of dialogues with any rule, and label the result: what every kind of noise is built on.
+def shift_rule(dialogues: Sequence[Dialogue]) -> Rule:
+    """From a drawn turn on, every reply answers the turn before it: an early error that the later turns build on.
 
-    Args:
-        dialogues: The clean dialogues.
-        rate: Share to corrupt: exactly round(rate * n) dialogues, drawn among those that have replies.
-        seed: Seed of the choice; each dialogue then has its own random source.
-        kind: The label written to `metadata["noise"]["kind"]`.
-        corrupter: Gives the new content of a reply.
-        turns: `all` replies of a chosen dialogue, or `one`.
-
-    Raises:
-        ConfigError: `rate` or `turns` is not allowed.
-        DataError: Fewer dialogues have replies than must be corrupted.
+    The first of these turns gets the last reply of the dialogue. Turns whose reply stays the same (two equal replies
+    in a row) are not labelled; a turn from which on nothing would change is never the first.
     """
-    if not 0 <= rate <= 1:
-        raise ConfigError(f"expected a noise rate from 0 to 1, found {rate}")
-    if turns not in ("all", "one"):
-        raise ConfigError(f"expected turns 'all' or 'one', found {turns!r}")
-    eligible = [position for position, dialogue in enumerate(dialogues) if dialogue.num_turns]
-    size = round(rate * len(dialogues))
-    if size > len(eligible):
-        raise DataError(
-            f"expected at least {size} dialogues with assistant replies to corrupt, found {len(eligible)}",
-            hint="lower the rate, or leave out dialogues without replies",
-        )
-    chosen = set(_random(seed, kind, "choice").sample(eligible, size))
-    result: list[Dialogue] = []
-    for position, dialogue in enumerate(dialogues):
-        made = copy.deepcopy(dialogue)
-        changed: list[int] = []
-        if position in chosen:
-            draw = _random(seed, kind, position)
-            changed = list(range(made.num_turns)) if turns == "all" else [draw.randrange(made.num_turns)]
-            _replace_replies(made, {turn: corrupter(position, turn, draw) for turn in changed})
-        made.metadata["noise"] = {"kind": kind if position in chosen else "clean", "turns": changed}
-        result.append(made)
-    return result
+    texts = [[reply.text for reply in dialogue.replies] for dialogue in dialogues]
+
+    def with_text_from(position: int, start: int) -> list[int]:
+        return [turn for turn, text in enumerate(texts[position]) if turn >= start and text]
+
+    def can(position: int, turn: int) -> bool:
+        following = with_text_from(position, turn)
+        return turn in following and len({texts[position][other] for other in following}) > 1
+
+    def change(made: Dialogue, position: int, turns: list[int], draw: random.Random) -> list[int]:
+        turned = with_text_from(position, turns[draw.randrange(len(turns))])
+        own = texts[position]
+        shifted = {turn: own[before] for turn, before in zip(turned, [turned[-1], *turned[:-1]], strict=True)}
+        changed = {turn: text for turn, text in shifted.items() if text != own[turn]}
+        set_replies(made, dict(changed))
+        return sorted(changed)
+
+    return Rule(can, change)
 
 
-def _replace_replies(dialogue: Dialogue, contents: dict[int, Content]) -> None:
-    turn = 0
-    for place, message in enumerate(dialogue.messages):
+def language_rule(dialogues: Sequence[Dialogue], donors: Sequence[Dialogue]) -> Rule:
+    """Replace replies by replies of donors, which are dialogues in another language."""
+    offered = [reply.text for donor in donors for reply in donor.replies if reply.text.strip()]
+    counts = Counter(offered)
+
+    def can(position: int, turn: int) -> bool:
+        text = dialogues[position].replies[turn].text
+        return bool(text) and len(offered) > counts[text]
+
+    def donate(position: int, turn: int, draw: random.Random) -> str:
+        own = dialogues[position].replies[turn].text
+        while (text := draw.choice(offered)) == own:
+            pass
+        return text
+
+    return replies_rule(can, donate)
+
+
+def off_task_rule(dialogues: Sequence[Dialogue], donors: Sequence[Dialogue]) -> Rule:
+    """Insert a question and its answer from a donor in front of a turn: a turn that is off the dialogue's task.
+
+    A chosen turn is one that the insertion stands in front of; the label names the inserted turn. Entries of
+    `PER_TURN_METADATA` get None for it, and the message numbers in `evidence` and an earlier label move on.
+    A turn that begins with the result of a tool cannot be parted from the call and is never chosen.
+    """
+    exchanges = [exchange for donor in donors if (exchange := _first_exchange(donor)) is not None]
+    places = [_beginnings(dialogue) for dialogue in dialogues]
+
+    def can(position: int, turn: int) -> bool:
+        return bool(exchanges) and turn in places[position]
+
+    def change(made: Dialogue, position: int, turns: list[int], draw: random.Random) -> list[int]:
+        for turn in sorted(turns, reverse=True):  # from the end, so that earlier places stay right
+            _insert_turn(made, turn, places[position][turn], *draw.choice(exchanges))
+        return [turn + number for number, turn in enumerate(sorted(turns))]
+
+    return Rule(can, change)
+
+
+def _first_exchange(donor: Dialogue) -> tuple[str, str] | None:
+    """The first user message with text and the reply directly behind it."""
+    for question, answer in zip(donor.messages, donor.messages[1:], strict=False):
+        if (question.role, answer.role) == ("user", "assistant") and question.text.strip() and answer.text.strip():
+            return question.text, answer.text
+    return None
+
+
+def _beginnings(dialogue: Dialogue) -> dict[int, int]:
+    """Turns to the number of their first user message, where no result of a tool stands before it."""
+    found: dict[int, int] = {}
+    turn, parted = 0, False
+    for number, message in enumerate(dialogue.messages):
         if message.role == "assistant":
-            if turn in contents:
-                dialogue.messages[place] = replace(message, content=contents[turn])
-            turn += 1
+            turn, parted = turn + 1, False
+        elif message.role == "user" and not parted:
+            found.setdefault(turn, number)
+        parted = parted or message.role == "tool"
+    return {turn: place for turn, place in found.items() if turn < dialogue.num_turns}
 
 
-def _draw_other(
-    pool: Sequence[tuple[int, Content]], position: int, own: Content, draw: random.Random
-) -> Content | None:
-    """A content of another dialogue that differs from the own one; None when the pool holds none."""
+def _insert_turn(made: Dialogue, turn: int, place: int, question: str, answer: str) -> None:
+    noisy = {number + (number >= turn): kind for number, kind in noisy_turns(made).items()}
+    num_turns = made.num_turns
+    made.messages[place:place] = [Message("user", question), Message("assistant", answer)]
+    for key in PER_TURN_METADATA:
+        entries = made.metadata.get(key)
+        if isinstance(entries, list) and len(entries) == num_turns:
+            entries.insert(turn, None)
+    if noisy:
+        made.metadata["noise"] = make_label(noisy)
+    for span in made.evidence:
+        if isinstance(span.get("message"), int) and span["message"] >= place:
+            span["message"] += 2
+
+
+def _draw_other(pool: Sequence[tuple[int, str | None]], position: int, own: str, draw: random.Random) -> str | None:
+    """A text of another dialogue that differs from the own one; None when the pool holds none."""
     for _ in range(20):  # nearly always enough; the scan below is for pools of near-equal replies
-        home, content = draw.choice(pool)
-        if home != position and content is not None and content != own:
-            return content
-    others = [content for home, content in pool if home != position and content is not None and content != own]
+        home, text = draw.choice(pool)
+        if home != position and text is not None and text != own:
+            return text
+    others = [text for home, text in pool if home != position and text is not None and text != own]
     return draw.choice(others) if others else None
-
-
-def _random(*key: object) -> random.Random:
-    # A text seeds through SHA-512, not through hash(), so it is the same in every process and on every machine.
-    return random.Random("turnwise/noise/" + "/".join(map(str, key)))

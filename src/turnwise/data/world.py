@@ -2,143 +2,25 @@
 
 A `World` is a seeded table of invented people and facts about them (where they live, what they play ...). Its dialogues
 ask for facts of that table, first by name and then by pronoun, so a model that has learned the table still needs the
-earlier turns to know who "she" is. A share of the dialogues may also tell something new and ask for it later. Because
-the right answer of every turn is known, accuracy needs no judge, and noise in training data can be made and labelled
-exactly (`turnwise.data.noise`).
+earlier turns to know who "she" is. They may also tell something new and ask for it later, correct it in between, ask on
+in a few words, and ask what was said (`Difficulty`). Because the right answer of every turn is known, accuracy needs no
+judge, and noise in training data can be made and labelled exactly (`turnwise.data.noise`).
 """
 
 from __future__ import annotations
 
-import random
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from random import Random
 
 from pydantic import Field
 
 from turnwise.config import StrictModel
-from turnwise.dialogue import Dialogue, Message
+from turnwise.data.world_facts import HE, RELATIONS, SHE, TOLD, random_source, words
+from turnwise.data.world_turns import MOST_TURNS, PLAIN, Difficulty, plan_turns, write_dialogue
+from turnwise.dialogue import Dialogue
 from turnwise.errors import ConfigError
 
-HE = (
-    "Anton",
-    "Bruno",
-    "Carl",
-    "Dorian",
-    "Emil",
-    "Felix",
-    "Gustav",
-    "Henrik",
-    "Ivan",
-    "Jonas",
-    "Karel",
-    "Ludvig",
-    "Marek",
-    "Nestor",
-    "Otto",
-    "Pavel",
-)
-SHE = (
-    "Adela",
-    "Berta",
-    "Clara",
-    "Dina",
-    "Elsa",
-    "Frida",
-    "Greta",
-    "Hilda",
-    "Irma",
-    "Jutta",
-    "Katya",
-    "Lotte",
-    "Mira",
-    "Nadia",
-    "Olga",
-    "Petra",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """One kind of fact: the values it can take and how people talk about it.
-
-    Attributes:
-        values: Every value; no value occurs in another relation, in a name or in a template.
-        questions: Ways to ask; `{who}` is the name or the pronoun.
-        answer: The reply; `{Who}` starts the sentence, `{value}` is the fact.
-    """
-
-    values: tuple[str, ...]
-    questions: tuple[str, ...]
-    answer: str
-
-
-def _relation(values: str, questions: tuple[str, ...], answer: str) -> Relation:
-    return Relation(tuple(values.split()), questions, answer)
-
-
-RELATIONS = {
-    "home": _relation(
-        "Alderby Brackwell Cresthaven Dunmoor Eastholt Fenwick Glenport Harrowgate Inverley Kestrelton",
-        ("Where does {who} live?", "Which town does {who} call home?"),
-        "{Who} lives in {value}.",
-    ),
-    "job": _relation(
-        "baker carpenter dentist farmer gardener judge miller nurse painter tailor",
-        ("What job does {who} have?", "What does {who} do for a living?"),
-        "{Who} works as a {value}.",
-    ),
-    "pet": _relation(
-        "cat dog ferret goat hamster lizard parrot rabbit snake tortoise",
-        ("Which animal does {who} keep?", "What kind of pet does {who} own?"),
-        "{Who} keeps a {value}.",
-    ),
-    "colour": _relation(
-        "black blue brown green grey orange pink red violet yellow",
-        ("Which colour does {who} like most?", "What colour would {who} choose?"),
-        "{Who} likes {value} most.",
-    ),
-    "breakfast": _relation(
-        "apples bread cheese dates eggs honey noodles porridge rice soup",
-        ("What does {who} eat in the morning?", "Which breakfast does {who} have?"),
-        "{Who} eats {value} in the morning.",
-    ),
-    "instrument": _relation(
-        "banjo cello drum flute guitar harp lute piano trumpet violin",
-        ("What music does {who} make?", "Which instrument does {who} play?"),
-        "{Who} plays the {value}.",
-    ),
-    "sport": _relation(
-        "archery boxing chess climbing fencing golf rowing running skating tennis",
-        ("Which sport does {who} love?", "What does {who} train for?"),
-        "{Who} loves {value}.",
-    ),
-    "birthday": _relation(
-        "January February March April May June July August September October",
-        ("In which month was {who} born?", "When does {who} have a birthday?"),
-        "{Who} was born in {value}.",
-    ),
-}
-"""What everybody has a fact of: the fixed table that a model learns by heart."""
-
-TOLD = _relation(
-    "attic barn basket box cellar cupboard drawer garage jar shed",
-    ("Where did {who} leave the key?", "In which place did {who} put the key?"),
-    "{Who} left it in the {value}.",
-)
-"""What is told in the dialogue itself and asked later: no table holds it."""
-_TELL = "Please note: {who} left the key in the {value}."
-_NOTED = "Noted, it is in the {value}."
-
-SWITCH = 0.35
-"""How likely a turn goes over to the other person of the dialogue."""
-
-_WORDS = re.compile(r"\w+")
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation: what `World.check` compares."""
-    return _WORDS.findall(text.casefold())
+__all__ = ["HE", "PLAIN", "RELATIONS", "SHE", "TOLD", "Difficulty", "World", "WorldConfig", "words"]
 
 
 class World:
@@ -163,17 +45,22 @@ class World:
         self.seed = seed
         num_he = num_entities // 2
         self.pronouns = dict.fromkeys(HE[:num_he], "he") | dict.fromkeys(SHE[: num_entities - num_he], "she")
-        draw = _random(f"facts/{seed}")
+        draw = random_source(f"facts/{seed}")
         self.facts = {
             name: {relation: draw.choice(RELATIONS[relation].values) for relation in RELATIONS}
             for name in self.pronouns
         }
-        self._pools = {
-            value.casefold(): relation.values for relation in (*RELATIONS.values(), TOLD) for value in relation.values
-        }
+        pools = [relation.values for relation in (*RELATIONS.values(), TOLD)] + [tuple(self.pronouns)]
+        self._pools = {value.casefold(): pool for pool in pools for value in pool}
 
     def dialogues(
-        self, n: int, *, seed: int = 0, turns: tuple[int, int] = (3, 6), told: float = 0.0
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        turns: tuple[int, int] = (3, 6),
+        told: float = 0.0,
+        difficulty: Difficulty = PLAIN,
     ) -> Iterator[Dialogue]:
         """Generate dialogues; dialogue i depends on (world, seed, i) alone, so a shorter list is a prefix of a longer.
 
@@ -183,53 +70,34 @@ class World:
             n: How many.
             seed: Seed of the dialogues (not of the facts).
             turns: Least and most turns of a dialogue.
-            told: Share of dialogues (in expectation) in which the first turn tells where somebody left a key and a
-                later turn asks for it.
+            told: Share of dialogues (in expectation) in which the first turn tells where somebody left a thing and a
+                later turn asks for it. A dialogue too short for the distance of `difficulty` tells nothing.
+            difficulty: More told things, corrections, follow-ups and recollections; by default none of them.
 
         Yields:
             Dialogues with id `world-<seed>-<i>`, source `world`, and in `metadata`, one entry per turn:
-            `answers`, the value that the reply must hold, and `distances`, how many turns ago the person was last
-            named by the user (0: in this turn).
+            `answers`, the value that the reply must hold, `kinds`, what the user does (`world_turns.Kind`), and
+            `distances`, how many turns back the oldest turn is that must be read to answer (0: this turn is enough):
+            where the value was told, corrected or said, else where the person was named, and for a follow-up at
+            least 1, as it continues the turn before.
 
         Raises:
-            ConfigError: `turns` or `told` is out of range.
+            ConfigError: `turns`, `told` or the distance of `difficulty` is out of range.
         """
-        least, most = turns
-        limit = 2 * len(RELATIONS)
-        if not 1 <= least <= most <= limit:
-            raise ConfigError(f"expected 1 <= least <= most <= {limit} turns, found {least} and {most}")
-        if not 0 <= told <= 1:
-            raise ConfigError(f"expected a told share from 0 to 1, found {told}")
+        _check_dialogues(turns, told, difficulty)
         for number in range(n):
-            draw = _random(f"dialogue/{self.seed}/{len(self.pronouns)}/{seed}/{number}")
-            num_turns = draw.randint(least, most)
-            tells = draw.random() < told and num_turns > 1
-            dialogue = self._dialogue(draw, num_turns, tells)
+            draw = random_source(f"dialogue/{self.seed}/{len(self.pronouns)}/{seed}/{number}")
+            dialogue = self._dialogue(draw, turns, told, difficulty)
             dialogue.id = f"world-{seed}-{number}"
             yield dialogue
 
-    def _dialogue(self, draw: random.Random, num_turns: int, tells: bool) -> Dialogue:
+    def _dialogue(self, draw: Random, turns: tuple[int, int], told: float, difficulty: Difficulty) -> Dialogue:
+        num_turns = draw.randint(*turns)
+        tells = draw.random() < told
         cast = [draw.choice([name for name in self.pronouns if self.pronouns[name] == one]) for one in ("he", "she")]
-        told_value = draw.choice(TOLD.values)
-        named_in: dict[str, int] = {}
-        messages: list[Message] = []
-        answers: list[str] = []
-        distances: list[int] = []
-        for turn, (name, topic) in enumerate(_plan(draw, cast, num_turns, tells)):
-            by_name = name not in named_in
-            named_in.setdefault(name, turn)
-            who = name if by_name else self.pronouns[name]
-            if topic == "tell":
-                question, reply, value = _TELL.format(who=name, value=told_value), _NOTED, told_value
-            else:
-                relation = TOLD if topic == "told" else RELATIONS[topic]
-                question, reply = draw.choice(relation.questions).format(who=who), relation.answer
-                value = told_value if topic == "told" else self.facts[name][topic]
-            answer = reply.format(Who=who.capitalize(), value=value)
-            messages += [Message("user", question), Message("assistant", answer)]
-            answers.append(value)
-            distances.append(turn - named_in[name])
-        return Dialogue(messages, source="world", metadata={"answers": answers, "distances": distances})
+        place = draw.choice(TOLD.values)
+        steps = plan_turns(draw, cast, num_turns, place if tells else None, difficulty)
+        return write_dialogue(draw, steps, self.pronouns, self.facts)
 
     def alternatives(self, value: str) -> tuple[str, ...]:
         """The other values of the relation that `value` belongs to; empty for a value that the world does not know."""
@@ -258,6 +126,9 @@ class WorldConfig(StrictModel):
     num_entities: int = Field(32, description="People in the world, 2 to 32.")
     turns: tuple[int, int] = Field((3, 6), description="Least and most turns of a dialogue.")
     told: float = Field(0.0, description="Share of dialogues that tell something first and ask for it later.")
+    difficulty: Difficulty = Field(
+        default_factory=Difficulty, description="Told things, distances, corrections, follow-ups, recollections."
+    )
 
     def world(self) -> World:
         """The world that the dialogues come from."""
@@ -265,28 +136,22 @@ class WorldConfig(StrictModel):
 
     def dialogues(self) -> Iterator[Dialogue]:
         """The dialogues, as `World.dialogues` generates them."""
-        return self.world().dialogues(self.n, seed=self.seed, turns=self.turns, told=self.told)
+        return self.world().dialogues(
+            self.n, seed=self.seed, turns=self.turns, told=self.told, difficulty=self.difficulty
+        )
 
 
-def _plan(draw: random.Random, cast: list[str], num_turns: int, tells: bool) -> list[tuple[str, str]]:
-    """Who and what each turn is about: a relation, `tell` (turn 0 only) or `told`."""
-    left = {name: draw.sample(list(RELATIONS), len(RELATIONS)) for name in cast}
-    first = current = draw.choice(cast)
-    asks_told = draw.randrange(1, num_turns) if tells else 0
-    plan: list[tuple[str, str]] = []
-    for turn in range(num_turns):
-        if turn and draw.random() < SWITCH:
-            current = cast[1 - cast.index(current)]
-        if tells and turn in (0, asks_told):
-            current = first
-            plan.append((first, "told" if turn else "tell"))
-            continue
-        if not left[current]:
-            current = cast[1 - cast.index(current)]
-        plan.append((current, left[current].pop()))
-    return plan
-
-
-def _random(key: str) -> random.Random:
-    # A text seeds through SHA-512, not through hash(), so it is the same in every process and on every machine.
-    return random.Random(f"turnwise/world/{key}")
+def _check_dialogues(turns: tuple[int, int], told: float, difficulty: Difficulty) -> None:
+    least, most = turns
+    if not 1 <= least <= most <= MOST_TURNS:
+        raise ConfigError(f"expected 1 <= least <= most <= {MOST_TURNS} turns, found {least} and {most}")
+    if not 0 <= told <= 1:
+        raise ConfigError(f"expected a told share from 0 to 1, found {told}")
+    near, far = difficulty.distance
+    if not 1 <= near <= far:
+        raise ConfigError(f"expected a distance of 1 <= least <= most turns, found {near} and {far}")
+    if near > max(1, most - 1):
+        raise ConfigError(
+            f"expected a distance of at most {most - 1} turns in dialogues of at most {most}, found {near}",
+            hint="allow longer dialogues (`turns`) or a shorter `distance`",
+        )

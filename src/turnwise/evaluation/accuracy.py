@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import DataError, ModelError
@@ -12,6 +12,9 @@ from turnwise.evaluation.statistics import bootstrap_interval
 
 Check = Callable[[str, str], bool]
 """(expected answer, generated reply) -> whether the reply is right, for example `World.check`."""
+
+Key = Literal["turn_index", "distance", "kind"]
+"""By which property of an answer accuracy can be split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,9 @@ class Answer:
         expected: The answer it had to give.
         reply: What the model wrote, special tokens left out.
         correct: What the check said.
+        distance: How many turns back one has to read to answer (`metadata["distances"]`); None where the dialogue does
+            not say.
+        kind: What the user does in this turn (`metadata["kinds"]`); None where the dialogue does not say.
     """
 
     dialogue_id: str
@@ -31,6 +37,8 @@ class Answer:
     expected: str
     reply: str
     correct: bool
+    distance: int | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,17 @@ class AccuracyByTurn:
     accuracy_by_turn: dict[int, float]
     answers_by_turn: dict[int, int]
     answers: list[Answer]
+
+    def accuracy_by(self, key: Key) -> dict[int | str, float]:
+        """Share of right answers for every value of `turn_index`, `distance` or `kind`, in ascending order.
+
+        Answers whose dialogue says nothing of the key are left out.
+        """
+        return {value: sum(correct) / len(correct) for value, correct in _correct_by(self.answers, key).items()}
+
+    def answers_by(self, key: Key) -> dict[int | str, int]:
+        """How many answers stand behind each number of `accuracy_by`."""
+        return {value: len(correct) for value, correct in _correct_by(self.answers, key).items()}
 
     def interval(self, *, seed: int = 0, n: int = 1000, level: float = 0.95) -> tuple[float, float] | None:
         """Bootstrap interval of the accuracy; whole dialogues are drawn, as their turns depend on each other."""
@@ -75,7 +94,8 @@ def checkable_accuracy(
     Args:
         model: A causal language model with `generate`.
         tokenizer: With a chat template; padded on the left while this runs.
-        dialogues: Each with `metadata["answers"]`, one entry per turn; a turn whose entry is None is not asked (with
+        dialogues: Each with `metadata["answers"]`, one entry per turn (and `distances` and `kinds` where accuracy by
+            those is wanted); a turn whose entry is None is not asked (with
             `history="own"` it is still generated, as later turns follow it).
         check: Decides about (expected, reply).
         batch_size: Prompts per forward pass.
@@ -87,7 +107,8 @@ def checkable_accuracy(
         Accuracy by turn, and every answer.
 
     Raises:
-        DataError: A dialogue has no `metadata["answers"]`, or not one per turn.
+        DataError: A dialogue has no `metadata["answers"]`, or one of `answers`, `distances` and `kinds` has not one
+            entry per turn.
         ModelError: The tokenizer has no chat template or no pad token, or `history` is unknown.
     """
     if history not in ("gold", "own"):
@@ -98,18 +119,25 @@ def checkable_accuracy(
             hint="load the instruct version of the model, or set both on the tokenizer",
         )
     expected = [_expected(dialogue) for dialogue in dialogues]
+    labels = [(_per_turn(dialogue, "distances"), _per_turn(dialogue, "kinds")) for dialogue in dialogues]
     if history == "own":
         replies = _own(model, tokenizer, dialogues, batch_size, max_new_tokens)
     else:
         replies = _gold(model, tokenizer, dialogues, expected, batch_size, max_new_tokens)
     answers = [
-        Answer(dialogue.id, turn, wanted, replies[number, turn], check(wanted, replies[number, turn]))
+        Answer(
+            dialogue.id,
+            turn,
+            wanted,
+            replies[number, turn],
+            check(wanted, replies[number, turn]),
+            *(label[turn] for label in labels[number]),
+        )
         for number, dialogue in enumerate(dialogues)
         for turn, wanted in enumerate(expected[number])
         if wanted is not None
     ]
-    turns = sorted({answer.turn_index for answer in answers})
-    by_turn = {turn: [answer.correct for answer in answers if answer.turn_index == turn] for turn in turns}
+    by_turn = _correct_by(answers, "turn_index")
     return AccuracyByTurn(
         accuracy=sum(answer.correct for answer in answers) / len(answers) if answers else None,
         accuracy_by_turn={turn: sum(correct) / len(correct) for turn, correct in by_turn.items()},
@@ -118,15 +146,36 @@ def checkable_accuracy(
     )
 
 
-def _expected(dialogue: Dialogue) -> list[str | None]:
-    answers = dialogue.metadata.get("answers")
-    if not isinstance(answers, list) or len(answers) != dialogue.num_turns:
-        found = "none" if answers is None else f"{len(answers)}" if isinstance(answers, list) else repr(answers)
+def _correct_by(answers: Sequence[Answer], key: Key) -> dict[Any, list[bool]]:
+    groups: dict[Any, list[bool]] = {}
+    for answer in answers:
+        value = getattr(answer, key)
+        if value is not None:
+            groups.setdefault(value, []).append(answer.correct)
+    return dict(sorted(groups.items()))
+
+
+def _expected(dialogue: Dialogue) -> list[Any]:
+    if dialogue.metadata.get("answers") is None:
         raise DataError(
             f"dialogue {dialogue.id!r}: expected metadata['answers'] with one entry for each of its "
+            f"{dialogue.num_turns} turns, found none"
+        )
+    return _per_turn(dialogue, "answers")
+
+
+def _per_turn(dialogue: Dialogue, key: str) -> list[Any]:
+    """The entries of a list in the metadata that has one for each turn; Nones where there is no such list."""
+    entries = dialogue.metadata.get(key)
+    if entries is None:
+        return [None] * dialogue.num_turns
+    if not isinstance(entries, list) or len(entries) != dialogue.num_turns:
+        found = f"{len(entries)}" if isinstance(entries, list) else repr(entries)
+        raise DataError(
+            f"dialogue {dialogue.id!r}: expected metadata[{key!r}] with one entry for each of its "
             f"{dialogue.num_turns} turns, found {found}"
         )
-    return answers
+    return entries
 
 
 Replies = dict[tuple[int, int], str]

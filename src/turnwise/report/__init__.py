@@ -1,5 +1,6 @@
 """Run artifacts to one offline HTML file."""
 
 from turnwise.report.build import build_report
+from turnwise.report.study import build_study_report
 
-__all__ = ["build_report"]
+__all__ = ["build_report", "build_study_report"]

@@ -1,29 +1,17 @@
-"""A run folder to one HTML file that opens offline.
-
-The page is one file with no outside reference: its style and its script are inside it and named by hash in a content
-security policy that forbids everything else, so even text that escaped escaping could load and run nothing.
-"""
+"""A run folder to one HTML file that opens offline."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
-from datetime import datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import yaml
-from markupsafe import Markup
-
-from turnwise._version import __version__
 from turnwise.errors import RunError
 from turnwise.report.charts import POINT_CAP
 from turnwise.report.comparison import comparison_section, held_out_section
 from turnwise.report.dialogues import MESSAGE_CAP, TOP
 from turnwise.report.loss import loss_section
+from turnwise.report.manifest import as_time, config_text, pairs, text_of, when
 from turnwise.report.page import RunFiles, Section, Table, read_run
 from turnwise.report.reliability import (
     dialogues_section,
@@ -32,13 +20,13 @@ from turnwise.report.reliability import (
     noise_section,
     weights_section,
 )
-from turnwise.report.text import MISSING, as_number, duration, number, percent, plural, visible
+from turnwise.report.shell import render_page
+from turnwise.report.study import build_study_report
+from turnwise.report.text import MISSING, as_number, duration, number, percent, plural
 from turnwise.run import write_text
+from turnwise.study.results import is_study
 
 REPORT_NAME = "report.html"
-
-_SECRETS = ("hub_token", "api_key", "access_token", "auth_token", "password", "secret")
-_CONFIG_CAP = 60_000  # characters of configuration shown
 
 
 def build_report(run: str | Path, output: str | Path | None = None) -> Path:
@@ -46,7 +34,7 @@ def build_report(run: str | Path, output: str | Path | None = None) -> Path:
 
     Everything but `manifest.json` is optional: what is absent leaves its section out with a sentence why. A folder
     whose `summary.json` names `runs` (name to folder inside this one) shows their comparison first, then the sections
-    of its ReSURE run.
+    of its ReSURE run. A study's folder gets the page of a study.
 
     Args:
         run: The run folder.
@@ -57,10 +45,13 @@ def build_report(run: str | Path, output: str | Path | None = None) -> Path:
 
     Raises:
         RunError: The folder holds no readable manifest.
+        DataError: It is a study's, whose files cannot be read.
     """
     run = Path(run)
     if not run.is_dir():
         raise RunError(f"{run}: no such run folder", hint="give the folder that a turnwise command wrote")
+    if is_study(run):
+        return build_study_report(run, output)
     target = run / REPORT_NAME if output is None else Path(output)
     write_text(target, render(read_run(run)))
     return target
@@ -100,57 +91,18 @@ def render(files: RunFiles) -> str:
         _data_section([files] if outer is None else [files, main]),
         _config_section(files, outer and main),
     ]
-    environment = _environment()
-    style = _asset("report.css")
-    script = _asset("report.js")
-    policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return environment.get_template("report.html.j2").render(
-        policy=policy,
-        style=Markup(style),  # noqa: S704 - packaged with this module, holds no data
-        script=Markup(script),  # noqa: S704
+    return render_page(
+        "report.html.j2",
         title=files.path.resolve().name,
-        manifest=files.manifest,
+        status=files.manifest.get("status"),
         facts=_facts(files, main, runs),
         tiles=_tiles(files, main),
         sentence=_sentence(files, main),
         sections=sections,
-        version=__version__,
         point_cap=POINT_CAP,
         message_cap=MESSAGE_CAP,
         top=TOP,
     )
-
-
-def _environment() -> jinja2.Environment:
-    """Autoescape on for every template; undefined names are errors; text passes `visible` before it is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("turnwise.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, percent=percent)
-    return environment
-
-
-def _finalize(value: Any) -> Any:
-    if value is None:
-        return MISSING
-    return visible(value) if isinstance(value, str) else value
-
-
-def _asset(name: str) -> str:
-    text = resources.files("turnwise.report").joinpath("templates", name).read_text(encoding="utf-8")
-    return text.replace("\r\n", "\n")
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def _main_run(files: RunFiles, runs: Mapping[str, RunFiles]) -> tuple[str, RunFiles]:
@@ -169,13 +121,16 @@ def _facts(files: RunFiles, main: RunFiles, runs: Mapping[str, RunFiles]) -> lis
     manifest, summary = files.manifest, files.summary
     facts = [
         ("Command", f"turnwise {manifest.get('command', MISSING)}"),
-        ("Model", _text(summary.get("model", main.summary.get("model", files.config.get("model"))))),
-        ("Methods" if runs else "Method", ", ".join(runs) or _text(summary.get("method", files.config.get("method")))),
-        ("Started", _when(manifest.get("started"))),
-        ("Ended", _when(manifest.get("ended"))),
+        ("Model", text_of(summary.get("model", main.summary.get("model", files.config.get("model"))))),
+        (
+            "Methods" if runs else "Method",
+            ", ".join(runs) or text_of(summary.get("method", files.config.get("method"))),
+        ),
+        ("Started", when(manifest.get("started"))),
+        ("Ended", when(manifest.get("ended"))),
         ("Wall time", duration(_wall_seconds(files))),
-        ("Seeds", _pairs(manifest.get("seeds"))),
-        ("Versions", _pairs(manifest.get("versions"))),
+        ("Seeds", pairs(manifest.get("seeds"))),
+        ("Versions", pairs(manifest.get("versions"))),
     ]
     return [(name, value) for name, value in facts if value != MISSING]
 
@@ -237,17 +192,18 @@ def _data_section(runs: list[RunFiles]) -> Section:
     unique = {(str(one.get("path")), str(one.get("sha256"))): one for one in inputs}
     if unique:
         rows = [
-            [_text(one.get("path")), number(one.get("records")), _text(one.get("sha256"))] for one in unique.values()
+            [text_of(one.get("path")), number(one.get("records")), text_of(one.get("sha256"))]
+            for one in unique.values()
         ]
         section.tables.append(Table("Inputs", ["path", "records", "SHA-256"], rows, texts=(2,)))
     outputs = [one for run in runs for one in _records(run.manifest.get("outputs"))]
     if outputs:
         rows = [
             [
-                _text(one.get("path")),
+                text_of(one.get("path")),
                 number(one.get("records_in")),
                 number(one.get("records_out")),
-                _pairs(one.get("dropped")) if one.get("dropped") else "none",
+                pairs(one.get("dropped")) if one.get("dropped") else "none",
             ]
             for one in outputs
         ]
@@ -256,7 +212,7 @@ def _data_section(runs: list[RunFiles]) -> Section:
         )
     counts = [pair for run in runs for pair in _flat(run.summary.get("counts"))]
     if counts:
-        rows = [[name, number(count) if as_number(count) is not None else _text(count)] for name, count in counts]
+        rows = [[name, number(count) if as_number(count) is not None else text_of(count)] for name, count in counts]
         section.tables.append(Table("Counts", ["what", "count"], list(dict.fromkeys(map(tuple, rows)))))
     if not section.tables:
         section.missing = "The manifest names no input and no output."
@@ -266,27 +222,13 @@ def _data_section(runs: list[RunFiles]) -> Section:
 def _config_section(files: RunFiles, main: RunFiles | None) -> Section:
     section = Section("config", "Configuration")
     section.blocks = [
-        (caption, _yaml(run.config))
+        (caption, config_text(run.config))
         for caption, run in (("Resolved configuration", files), (f"Run {main.path.name}" if main else "", main))
         if run is not None and run.config
     ]
     if not section.blocks:
         section.missing = "The manifest holds no configuration."
     return section
-
-
-def _yaml(config: Mapping[str, Any]) -> str:
-    text = yaml.safe_dump(_redacted(config), sort_keys=False, allow_unicode=True, width=100)
-    return text if len(text) <= _CONFIG_CAP else f"{text[:_CONFIG_CAP]}\n# {len(text) - _CONFIG_CAP:,} more characters"
-
-
-def _redacted(value: Any, key: str = "") -> Any:
-    """A page is made to be passed on: values of keys that hold credentials are left out."""
-    if isinstance(value, Mapping):
-        return {str(name): _redacted(one, str(name)) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_redacted(one) for one in value]
-    return "(left out)" if value and key.lower().endswith(_SECRETS) else value
 
 
 def _evaluations(files: RunFiles, main: RunFiles) -> list[tuple[str, dict[str, Any]]]:
@@ -297,31 +239,8 @@ def _wall_seconds(files: RunFiles) -> float | None:
     given = as_number(files.summary.get("wall_seconds"))
     if given is not None:
         return given
-    started, ended = (_time(files.manifest.get(name)) for name in ("started", "ended"))
+    started, ended = (as_time(files.manifest.get(name)) for name in ("started", "ended"))
     return (ended - started).total_seconds() if started and ended else None
-
-
-def _time(value: Any) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return None
-    return time if time.tzinfo else None
-
-
-def _when(value: Any) -> str:
-    time = _time(value)
-    return _text(value) if time is None else f"{time:%Y-%m-%d %H:%M:%S %Z}"
-
-
-def _text(value: Any) -> str:
-    return MISSING if value is None else str(value)
-
-
-def _pairs(value: Any) -> str:
-    if not isinstance(value, Mapping) or not value:
-        return MISSING
-    return ", ".join(f"{name} {one:,}" if type(one) is int else f"{name} {one}" for name, one in value.items())
 
 
 def _records(value: Any) -> list[dict[str, Any]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from turnwise.report.charts import Series, Size, line_chart
+from turnwise.report.charts import Series, line_chart
+from turnwise.report.frame import Size
 from turnwise.report.metrics import Metrics, moving_average
 from turnwise.report.page import Figure, RunFiles, Section
 from turnwise.report.text import number, plural

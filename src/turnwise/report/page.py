@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from turnwise.errors import DataError
 from turnwise.report.audit import Audit, Labels, audit_ledger, no_labels, read_labels
-from turnwise.report.charts import Size
 from turnwise.report.dialogues import DialogueView, least_reliable
+from turnwise.report.frame import Size
 from turnwise.report.metrics import Metrics, read_metrics
 from turnwise.run import MANIFEST_NAME, read_manifest
 
@@ -47,6 +47,7 @@ class Section:
         run: The run that it is about, where the page shows several.
         missing: Why it is empty; the rest is then not shown.
         text: Paragraphs.
+        points: A list under the paragraphs.
         figures: Charts.
         tables: Tables, under the charts.
         tables_first: Puts the tables above the charts.
@@ -59,6 +60,7 @@ class Section:
     run: str = ""
     missing: str | None = None
     text: list[str] = field(default_factory=list)
+    points: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     tables_first: bool = False

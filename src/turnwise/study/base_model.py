@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from turnwise.data.world import World
+from turnwise.data.world import PLAIN, Difficulty, World
 from turnwise.dialogue import Dialogue
 from turnwise.errors import ConfigError, ModelError
 from turnwise.run import write_json
@@ -65,6 +65,11 @@ class BaseRecipe:
         learning_rate: Peak learning rate.
         seed: Seed of the initial weights.
         data_seed: Seed of the pretraining dialogues; use others for fine-tuning and evaluation.
+        turns: Least and most turns of a pretraining dialogue.
+        told: Share of them that tell something.
+        difficulty: What else they ask; see docs/world.md for a recipe that learns all of it.
+        assistant_only: True learns from replies alone: needed to learn copying in few steps, as nobody can foresee what
+            the user asks.
     """
 
     world_seed: int = 0
@@ -78,10 +83,18 @@ class BaseRecipe:
     learning_rate: float = 5e-3
     seed: int = 0
     data_seed: int = 1
+    turns: tuple[int, int] = (3, 6)
+    told: float = 0.0
+    difficulty: Difficulty = PLAIN
+    assistant_only: bool = False
 
     def world(self) -> World:
         """The world that the model has learned."""
         return World(self.world_seed, self.num_entities)
+
+    def dialogues(self, n: int, seed: int) -> Iterator[Dialogue]:
+        """Dialogues of the kind that the model is pretrained on."""
+        return self.world().dialogues(n, seed=seed, turns=self.turns, told=self.told, difficulty=self.difficulty)
 
 
 def build(
@@ -98,8 +111,7 @@ def build(
     Returns:
         The model, its tokenizer, and the loss of every step in nats per token.
     """
-    world = recipe.world()
-    sample = world.dialogues(2000, seed=recipe.data_seed)
+    sample = recipe.dialogues(2000, recipe.data_seed)
     tokenizer = train_tokenizer(
         (message.text for dialogue in sample for message in dialogue.messages), recipe.vocab_size
     )
@@ -109,10 +121,11 @@ def build(
     losses = pretrain(
         model,
         tokenizer,
-        world.dialogues(recipe.steps * recipe.batch_size, seed=recipe.data_seed),
+        recipe.dialogues(recipe.steps * recipe.batch_size, recipe.data_seed),
         steps=recipe.steps,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
+        assistant_only=recipe.assistant_only,
         seed=recipe.seed,
         report=report,
     )
@@ -125,7 +138,7 @@ def save_base(folder: str | Path, model: Any, tokenizer: Any, recipe: BaseRecipe
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     # Last, so that a folder with a recipe is a whole one.
-    write_json(folder / RECIPE_FILE, asdict(recipe))
+    write_json(folder / RECIPE_FILE, {**asdict(recipe), "difficulty": recipe.difficulty.model_dump()})
 
 
 def load_base(
@@ -140,7 +153,7 @@ def load_base(
 
     file = Path(folder) / RECIPE_FILE
     try:
-        recipe = BaseRecipe(**json.loads(file.read_text(encoding="utf-8")))
+        recipe = _recipe(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError) as error:
         raise ModelError(
             f"{file}: expected the recipe of a base model, found none that can be read ({error})",
@@ -149,6 +162,12 @@ def load_base(
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     model = LlamaForCausalLM.from_pretrained(folder)
     return model, tokenizer, recipe
+
+
+def _recipe(settings: dict[str, Any]) -> BaseRecipe:
+    # Recipes written before there were such dialogues name none of these settings.
+    turns, difficulty = settings.pop("turns", BaseRecipe().turns), settings.pop("difficulty", {})
+    return BaseRecipe(**settings, turns=tuple(turns), difficulty=Difficulty.model_validate(difficulty))
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:

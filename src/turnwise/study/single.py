@@ -29,8 +29,8 @@ def evaluate_run(result: FitResult) -> dict[str, Any]:
     Returns:
         The summary: what training wrote; `eval.final` where the run has held-out dialogues; `noise` and
         `auroc_noise` where its dialogues carry labels of planted noise (otherwise `auroc_noise` is None);
-        `last_flag_rate`, the flagged share of the units judged in the last epoch; and `cautions`, sentences that
-        are empty where nothing looks wrong.
+        `last_flag_rate`, the flagged share of the units judged in the last epoch; `reliability`, what the rule
+        `mixture` found (None elsewhere); and `cautions`, sentences that are empty where nothing looks wrong.
     """
     summary = dict(result.summary)
     trainer = result.trainer
@@ -48,7 +48,10 @@ def evaluate_run(result: FitResult) -> dict[str, Any]:
     ledger = Ledger.open(result.run) if trainer.args.ledger else None
     detection = None if ledger is None else noise_detection(ledger)
     summary["last_flag_rate"] = None if ledger is None else ledger.last_flag_rate()
-    summary["cautions"] = _cautions(summary["last_flag_rate"])
+    # Only the published rule follows the losses, so only it can be left behind by them.
+    follows = trainer.args.rule == "threshold"
+    summary["cautions"] = _cautions(summary["last_flag_rate"]) if follows else []
+    summary["reliability"] = None if trainer.reliability is None else trainer.reliability.figures()
     summary["auroc_noise"] = None if detection is None else detection.auroc
     summary["precision_at_flagged"] = None if detection is None else detection.precision_at_flagged
     if detection is not None:

@@ -6,12 +6,12 @@ Each says only what makes it that method; what the user sets wins.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from turnwise.training.encode import Supervise
 
-MethodName = Literal["resure", "vicuna", "baize", "chatglm3", "dft", "base"]
+MethodName = Literal["resure", "vicuna", "baize", "chatglm3", "dft", "trim", "mixture", "base"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Method:
     Attributes:
         summary: What it does, in a few words.
         arguments: Fields of `ReSUREConfig`.
+        weighting: Fields of `WeightingConfig`.
         supervise: The tokens that carry the loss.
         peft: `peft.LoraConfig` arguments; None leaves it to the user whether an adapter or all parameters are trained.
         trains: False leaves the model as it is.
@@ -28,6 +29,7 @@ class Method:
 
     summary: str
     arguments: Mapping[str, Any]
+    weighting: Mapping[str, Any] = field(default_factory=dict)
     supervise: Supervise = "assistant"
     peft: Mapping[str, Any] | None = None
     trains: bool = True
@@ -35,10 +37,11 @@ class Method:
 
 # TRL's own loss: the mean over tokens, every weight 1.
 _UNWEIGHTED: Mapping[str, Any] = {"weighting": False, "reduction": "token"}
+# Eq. 1 averages over dialogues.
+_WEIGHTED: Mapping[str, Any] = {"weighting": True, "reduction": "sample"}
 
 METHODS: Mapping[MethodName, Method] = {
-    # Eq. 1 averages over dialogues.
-    "resure": Method("all replies, weighed by their reliability", {"weighting": True, "reduction": "sample"}),
+    "resure": Method("all replies, weighed by their reliability", _WEIGHTED),
     # As FastChat trains Vicuna.
     "vicuna": Method("all replies, no weights", _UNWEIGHTED),
     # Rank, alpha and dropout are those of Baize's own training script.
@@ -50,6 +53,9 @@ METHODS: Mapping[MethodName, Method] = {
     "chatglm3": Method("vicuna with the tools' answers learnt as well", _UNWEIGHTED, supervise="assistant_and_tools"),
     # Wu et al. 2025, as TRL has it.
     "dft": Method("vicuna, each token's loss times its probability", {**_UNWEIGHTED, "loss_type": "dft"}),
+    # What one would try before ReSURE: drop high losses, or fit two components to them.
+    "trim": Method("all replies but the highest losses of each batch", _WEIGHTED, {"rule": "trim"}),
+    "mixture": Method("all replies, weighed by a mixture fitted to dialogue losses", _WEIGHTED, {"rule": "mixture"}),
     # Nothing is trained, so there is nothing to keep a ledger of.
     "base": Method("the model as it is, not trained", {**_UNWEIGHTED, "ledger": False}, trains=False),
 }

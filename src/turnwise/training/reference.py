@@ -7,8 +7,9 @@ whose model is no longer the starting one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,9 @@ REFERENCE_SCHEMA = pa.schema(
         pa.field("weight", pa.float64(), nullable=False),
     ]
 )
-"""One row per unit; losses of the starting model in nats per token."""
+"""One row per unit; losses of the starting model in nats per token. The file's metadata say how they were judged."""
+
+_FIGURES = b"reliability"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +123,24 @@ def judge_before_training(trainer: ReSURETrainer) -> Reliability:
         for row, turn, weight in zip(units.dialogue_U.tolist(), units.turn_U.tolist(), weights_U.tolist(), strict=True)
     }
     if trainer.is_world_process_zero():
-        _write(_folder(trainer) / REFERENCE_NAME, trainer, units, context_free_U, weights_U)
+        _write(trainer, units, context_free_U, replace(found, weights_U=weights_U))
     return found
 
 
-def restore_judgement(trainer: ReSURETrainer) -> None:
+def restore_judgement(trainer: ReSURETrainer) -> Reliability:
     """Give the rule the weights that the run began with.
+
+    Returns:
+        What was found then.
 
     Raises:
         TrainingError: They are not there, or belong to other data.
     """
     path = _folder(trainer) / REFERENCE_NAME
     try:
-        table = pq.read_table(path, schema=REFERENCE_SCHEMA)
-    except (OSError, pa.ArrowInvalid) as error:
+        table = pq.read_table(path)
+        figures = json.loads(table.schema.metadata[_FIGURES])
+    except (KeyError, OSError, TypeError, pa.ArrowInvalid) as error:
         raise TrainingError(
             f"{path}: expected the weights that the run began with, found none that can be read ({error})",
             hint="without them the run cannot be resumed; start anew",
@@ -146,6 +153,7 @@ def restore_judgement(trainer: ReSURETrainer) -> None:
     turns = [-1 if turn is None else turn for turn in table["turn"].to_pylist()]
     weights = table["weight"].to_pylist()
     trainer.rule.weights = dict(zip(zip(rows, turns, strict=True), weights, strict=True))  # type: ignore[attr-defined]
+    return Reliability(np.array(weights), **{**figures, "coefficients": tuple(figures["coefficients"])})
 
 
 def _loss_batches(trainer: ReSURETrainer, dataset: Any, unit: Unit) -> Iterator[NDArray[np.float64]]:
@@ -260,11 +268,7 @@ def _folder(trainer: ReSURETrainer) -> Path:
 
 
 def _write(
-    path: Path,
-    trainer: ReSURETrainer,
-    units: UnitTable,
-    context_free_U: NDArray[np.float64] | None,
-    weights_U: NDArray[np.float64],
+    trainer: ReSURETrainer, units: UnitTable, context_free_U: NDArray[np.float64] | None, found: Reliability
 ) -> None:
     columns = {
         "dialogue_id": [trainer.dialogue_id(row) for row in units.dialogue_U.tolist()],
@@ -272,9 +276,10 @@ def _write(
         "turn": np.ma.masked_less(units.turn_U, 0),
         "num_tokens": units.tokens_U,
         "loss": units.loss_U,
-        "context_free_loss": [None] * len(weights_U) if context_free_U is None else context_free_U,
-        "weight": weights_U,
+        "context_free_loss": [None] * len(units.loss_U) if context_free_U is None else context_free_U,
+        "weight": found.weights_U,
     }
     arrays = [pa.array(columns[field.name], type=field.type) for field in REFERENCE_SCHEMA]
-    with atomic_path(path) as partial:
-        pq.write_table(pa.Table.from_arrays(arrays, schema=REFERENCE_SCHEMA), partial, compression="zstd")
+    schema = REFERENCE_SCHEMA.with_metadata({_FIGURES: json.dumps(found.figures())})
+    with atomic_path(_folder(trainer) / REFERENCE_NAME) as partial:
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), partial, compression="zstd")

@@ -16,7 +16,7 @@ a Beta prior; and a correction by the false positives among units known to be go
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,6 +67,15 @@ class Reliability:
     false_share: float | None
     shift: float
     coefficients: tuple[float, ...]
+
+    def figures(self) -> dict[str, Any]:
+        """All but the weights, JSON-ready."""
+        return {
+            "noise_share": self.noise_share,
+            "false_share": self.false_share,
+            "shift": self.shift,
+            "coefficients": list(self.coefficients),
+        }
 
 
 def fit_reliability(units: UnitLosses, good: UnitLosses | None = None, *, prior: float | None = None) -> Reliability:

@@ -81,6 +81,8 @@ def trainer_arguments(config: TrainConfig, checkpoints: Path, *, evaluates: bool
     if config.reduction is not None:
         arguments["reduction"] = config.reduction
     arguments |= config.resure.model_dump()
+    of_method = METHODS[config.method].weighting.items()
+    arguments |= {name: value for name, value in of_method if name not in config.resure.model_fields_set}
     arguments |= {"truncation": config.truncation, "template_policy": config.template_policy, "seed": config.seed}
     try:
         chosen = ReSUREConfig(output_dir=str(checkpoints), **{**arguments, **given})

@@ -54,7 +54,7 @@ class ReSURETrainer(SFTTrainer):
 
     Attributes:
         rule: What weighs, with its state.
-        reliability: What the rule `mixture` found before training; None otherwise, and in a resumed run.
+        reliability: What the rule `mixture` found before training; None otherwise.
         skipped: Counts of training dialogues that could not be used, by reason.
     """
 
@@ -282,11 +282,8 @@ class ReSURETrainer(SFTTrainer):
             self._ledger = LedgerWriter(self.args.ledger_dir or self.args.output_dir, resume_step=self._resume_step)
         fresh = self.rule.units_seen == 0
         if isinstance(self.rule, MixtureRule):
-            if fresh:
-                self.reliability = judge_before_training(self)
-            else:
-                restore_judgement(self)
-        elif self.warmup_dataset is not None and fresh:
+            self.reliability = judge_before_training(self) if fresh else restore_judgement(self)
+        elif self.warmup_dataset is not None and fresh and self.args.weighting:
             learn_warmup_set(self)
 
     def end_run(self) -> None:

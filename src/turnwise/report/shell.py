@@ -1,0 +1,67 @@
+"""Templates to a page.
+
+The page is one file with no outside reference: its style and its script are inside it and named by hash in a content
+security policy that forbids everything else, so even text that escaped escaping could load and run nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from turnwise._version import __version__
+from turnwise.report.text import MISSING, number, percent, visible
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A template of this package with the style, the script and the policy that allows these two alone."""
+    style, script = _asset("report.css"), _asset("report.js")
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            policy=policy,
+            style=Markup(style),  # noqa: S704 - packaged with this module, holds no data
+            script=Markup(script),  # noqa: S704
+            version=__version__,
+            **values,
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
+    """Autoescape on for every template; undefined names are errors; text passes `visible` before it is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("turnwise.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, percent=percent)
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    if value is None:
+        return MISSING
+    return visible(value) if isinstance(value, str) else value
+
+
+def _asset(name: str) -> str:
+    text = resources.files("turnwise.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return text.replace("\r\n", "\n")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
