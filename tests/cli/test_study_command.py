@@ -35,6 +35,21 @@ def test_an_unknown_setting_ends_with_two_and_a_suggestion(study_file, monkeypat
 
 
 @pytest.mark.slow
+def test_a_study_ends_with_its_findings_tables_and_report(study_file, tmp_path, monkeypatch, capsys):
+    options = ("--only", "H+N/p*/0", "--jobs", "1", "--set", "train.trainer.max_steps=1", "--json")
+    code, out, err = run_main(monkeypatch, capsys, "study", study_file, *options, "--set", "reference_method=plain")
+    assert code == 0
+    summary = json.loads(out.splitlines()[-1])
+    assert summary["cells"] == {"planned": 9, "done": 2, "failed": 0, "missing": 7}
+    assert summary["findings"]
+    assert all(f"- {sentence}" in out for sentence in summary["findings"])
+    assert "[2/2] H+N/paper/0" in err
+    assert "H+N" in (tmp_path / "study" / "results.md").read_text()
+    assert summary["report"] == str(tmp_path / "study" / "report.html")
+    assert "paper" in (tmp_path / "study" / "report.html").read_text()
+
+
+@pytest.mark.slow
 def test_a_failed_cell_ends_with_one(study_file, tmp_path, monkeypatch, capsys):
     """A model that is not there fails in every cell, here in the only one asked for."""
     code, out, err = run_main(

@@ -29,9 +29,9 @@ def study(
 ) -> None:
     """Compare training methods on mixtures of dialogues, with several seeds.
 
-    Every cell (mixture, method, seed) is trained and measured; results.parquet holds every figure, one per row. A
-    study that was interrupted goes on with --resume, cell by cell. results.md and report.html tell what came out. Ends
-    with 1 where a cell failed.
+    Every cell (mixture, method, seed) is trained and measured. Writes results.parquet (every figure, one per row),
+    results.md and report.html. A study that was interrupted goes on with --resume, cell by cell. Ends with 1 where a
+    cell failed.
 
     Example: turnwise study studies/small/negative_optimization.yaml --jobs 2
     """
@@ -42,18 +42,23 @@ def study(
     if dry_run:
         _show_plan(chosen, only, json)
         return
-    from turnwise.report import build_study_report
+    from turnwise.report.study import build_study_report
     from turnwise.study.execute import run_study
+    from turnwise.study.findings import findings
+    from turnwise.study.results import read_results
 
     summary = run_study(chosen, resume=resume, overwrite=overwrite, jobs=jobs, only=only, tell=note)
     counts = summary["cells"]
     print_table("cells", tuple(counts), [tuple(counts.values())])
     for failure in summary["failures"]:
         note(f"failed: {failure['cell']}: {failure['reason']}")
+    sentences = findings(read_results(chosen.output))
+    for sentence in sentences:
+        print(f"- {sentence}")
     report = build_study_report(chosen.output)
-    note(f"results: {Path(chosen.output) / 'results.md'}; every figure: results.parquet; report: {report}")
+    note(f"report: {report}")
     if json:
-        print_json({**summary, "run": chosen.output, "report": str(report)})
+        print_json({**summary, "findings": sentences, "run": chosen.output, "report": str(report)})
     if summary["failures"]:
         raise typer.Exit(1)
 

@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 
 from turnwise.run import RunFolder, atomic_path, write_json
 from turnwise.study.cell import CellOutcome, read_cell, run_cell, write_failure
-from turnwise.study.measure import RESULTS_NAME, RESULTS_SCHEMA, Figure
+from turnwise.study.measure import RESULTS_SCHEMA, Figure
 from turnwise.study.plan import Cell, StudyConfig, check_outside, local_inputs, method_of, plan_cells, train_config
 from turnwise.study.prepare import prepare, steps_of
+from turnwise.study.results import FAILED, RESULTS_NAME
 from turnwise.study.workers import run_in_workers
 from turnwise.training.loading import quiet_libraries, require_training_libraries
 from turnwise.training.settings import lora_config, peft_options, trainer_arguments
@@ -180,7 +181,7 @@ def _gather(config: StudyConfig, folder: RunFolder, wall_seconds: float) -> dict
 
 def _rows(config: StudyConfig, cell: Cell, outcome: CellOutcome) -> Iterator[dict[str, Any]]:
     """The figures of a cell as rows; those of a base model under every mixture and seed."""
-    figures = (Figure("failed", 1.0),) if outcome.state == "failed" else outcome.figures
+    figures = (Figure(FAILED, 1.0),) if outcome.state == "failed" else outcome.figures
     mixtures = config.mixtures if cell.mixture is None else [cell.mixture]
     seeds = config.seeds if cell.seed is None else [cell.seed]
     for mixture in mixtures:

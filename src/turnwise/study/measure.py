@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from turnwise.data.read import read_dialogues
-from turnwise.evaluation.accuracy import AccuracyByTurn, checkable_accuracy
+from turnwise.evaluation.accuracy import Key, checkable_accuracy
 from turnwise.evaluation.loss import HeldOutLoss
 from turnwise.evaluation.noise import NoiseDetection, noise_detection, noise_detection_by_kind
 from turnwise.study.plan import AccuracyConfig, StudyConfig
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from turnwise.training.arguments import ReSUREConfig
     from turnwise.training.fit import FitResult
     from turnwise.training.spans import Policy
-
-RESULTS_NAME = "results.parquet"
 
 RESULTS_SCHEMA = pa.schema(
     [
@@ -128,23 +126,14 @@ def accuracy_rows(name: str, asked: AccuracyConfig, model: Any, tokenizer: Any) 
         Figure("accuracy", value, name, turn=turn, n=found.answers_by_turn[turn])
         for turn, value in found.accuracy_by_turn.items()
     ]
-    for key, label in (("distance", "distances"), ("kind", "kinds")):
-        of_turns = {dialogue.id: dialogue.metadata.get(label) for dialogue in dialogues}
-        rows += _split(name, found, key, of_turns)
+    keys: tuple[Key, ...] = ("distance", "kind")
+    for key in keys:
+        answers = found.answers_by(key)
+        rows += [
+            Figure("accuracy", share, name, key=f"{key}={value}", n=answers[value])
+            for value, share in found.accuracy_by(key).items()
+        ]
     return rows
-
-
-def _split(name: str, found: AccuracyByTurn, key: str, of_turns: Mapping[str, Sequence[Any] | None]) -> list[Figure]:
-    """Accuracy by a property of the turns; turns of dialogues that do not tell it are left out."""
-    groups: dict[Any, list[bool]] = {}
-    for answer in found.answers:
-        labels = of_turns[answer.dialogue_id]
-        if labels is not None:
-            groups.setdefault(labels[answer.turn_index], []).append(answer.correct)
-    return [
-        Figure("accuracy", sum(correct) / len(correct), name, key=f"{key}={value}", n=len(correct))
-        for value, correct in sorted(groups.items())
-    ]
 
 
 def training_rows(result: FitResult) -> list[Figure]:

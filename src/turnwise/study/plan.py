@@ -286,7 +286,9 @@ def merged(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def local_inputs(config: StudyConfig) -> list[str]:
     """Files and folders that the study reads, each once, in the order of the configuration; hub names too."""
-    paths = [source.path for mix in config.mixes().values() for source in mix.sources if source.path is not None]
+    sources = [source for mix in config.mixes().values() for source in mix.sources]
+    paths = [source.path for source in sources if source.path is not None]
+    paths += [donor for source in sources for noise in source.corrupt for donor in noise.donors]
     for name in config.methods:
         settings = train_config(config, name, model="model", data=["data"], output=config.output)
         paths += [source.path for source in settings.warmup_data]
