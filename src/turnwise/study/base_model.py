@@ -67,7 +67,7 @@ class BaseRecipe:
         data_seed: Seed of the pretraining dialogues; use others for fine-tuning and evaluation.
         turns: Least and most turns of a pretraining dialogue.
         told: Share of them that tell something.
-        difficulty: What else they ask; see docs/world.md for a recipe that learns all of it.
+        difficulty: What else they ask; docs/world.md has a recipe and what it learns.
         assistant_only: True learns from replies alone: needed to learn copying in few steps, as nobody can foresee what
             the user asks.
     """
