@@ -42,6 +42,7 @@ class PretrainConfig(StrictModel):
     heads: int = Field(4, ge=1, description="Attention heads.")
     vocab_size: int = Field(2048, ge=262, description="Size of the tokenizer.")
     max_length: int = Field(320, ge=16, description="Longest dialogue in tokens; trailing turns beyond are left out.")
+    assistant_only: bool = Field(False, description="Learn from replies alone rather than from every token.")
     seed: int = Field(0, description="Seed of the initial weights and of the order.")
 
 

@@ -150,6 +150,7 @@ def make_base(recipe: PretrainConfig, target: Path, tell: Tell) -> None:
             steps=recipe.steps,
             batch_size=recipe.batch_size,
             learning_rate=recipe.learning_rate,
+            assistant_only=recipe.assistant_only,
             seed=recipe.seed,
             report=lambda step, loss: (
                 tell(f"base model: step {step}/{recipe.steps}, loss {loss:.3f}") if step % 100 == 0 else None
