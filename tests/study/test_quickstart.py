@@ -27,13 +27,13 @@ def small(tmp_path, **options):
 
 
 @pytest.mark.slow
-def test_the_quickstart_leaves_comparable_figures_two_runs_and_a_report(tmp_path):
+def test_the_quickstart_leaves_comparable_figures_three_runs_and_a_report(tmp_path):
     told = []
     summary = run_quickstart(small(tmp_path), tell=told.append)
     folder = tmp_path / "quickstart"
     assert json.loads((folder / "summary.json").read_text()) == json.loads(json.dumps(summary))
     answers = None
-    for name in ("base", "plain", "resure"):
+    for name in ("base", "plain", "resure", "robust"):
         figure = summary["eval"][name]
         assert 0 <= figure["accuracy"] <= 1
         assert figure["loss"] > 0
@@ -42,8 +42,10 @@ def test_the_quickstart_leaves_comparable_figures_two_runs_and_a_report(tmp_path
         answers = figure["answers_by_turn"]
     assert 0 <= summary["auroc_noise"] <= 1
     assert summary["wall_seconds"] > 0
-    assert len(summary["findings"]) == 4
-    for name in ("plain", "resure"):
+    assert len(summary["findings"]) == 6
+    assert set(summary["auroc_by_run"]) == {"plain", "resure", "robust"}
+    assert summary["auroc_by_run"]["resure"] == summary["auroc_noise"]
+    for name in ("plain", "resure", "robust"):
         manifest = json.loads((folder / name / "manifest.json").read_text())
         assert manifest["status"] == "done"
         assert (folder / name / "ledger.parquet").is_file()

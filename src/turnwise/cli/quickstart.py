@@ -24,12 +24,12 @@ def quickstart(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Build tokenizer and base model anew (a minute or two more).")
     ] = False,
-    learning_rate: Annotated[float, typer.Option(min=0.0, help="Peak learning rate of both runs.")] = 5e-4,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="Peak learning rate of all runs.")] = 5e-4,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Stop each run after this many steps.")] = None,
     overwrite: OverwriteFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """Fine-tune a small model on dialogues of which many are wrong, plainly and with ReSURE, and compare.
+    """Fine-tune a small model on dialogues of which many are wrong: plainly, with ReSURE, and with the robust preset.
 
     The dialogues come from a checkable world, so every answer of the models is verified by program. Needs no GPU, no
     network and no data.

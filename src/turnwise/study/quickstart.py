@@ -1,8 +1,9 @@
 """The quickstart: where the truth is known, does ReSURE find the wrong dialogues, and does the model keep its facts?
 
-A small model that knows the facts of a checkable world is fine-tuned twice on the same dialogues, a labelled share of
-which state wrong facts: once plainly, once with ReSURE. Both see the same dialogues in the same order, use the same
-reduction, and are asked the same held-out questions, every one of which a program can check.
+A small model that knows the facts of a checkable world is fine-tuned three times on the same dialogues, a labelled
+share of which state wrong facts: plainly, with ReSURE as published, and with the robust preset. All see the same
+dialogues in the same order, use the same reduction, and are asked the same held-out questions, every one of which a
+program can check.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ MAX_NEW_TOKENS = 16
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "plain": {"method": "vicuna", "reduction": "sample"},
     "resure": {"method": "resure", "resure": {"preset": "paper", "ramp_steps": 5}},
+    "robust": {"method": "resure", "resure": {"preset": "robust"}},
 }
 
 Tell = Callable[[str], None]
@@ -81,9 +83,9 @@ def run_quickstart(
         log_hook: Gives the progress hook of a training run by its name.
 
     Returns:
-        The summary: `eval.base|plain|resure` with `loss`, `loss_by_turn`, `accuracy`, `accuracy_by_turn` and
-        intervals; `auroc_noise` and `precision_at_flagged` of ReSURE's ledger; `findings`, what the numbers say in
-        words, whichever method they favour; `wall_seconds`.
+        The summary: `eval.base|plain|resure|robust` with `loss`, `loss_by_turn`, `accuracy`, `accuracy_by_turn` and
+        intervals; `auroc_noise` and `precision_at_flagged` of ReSURE's ledger, `auroc_by_run` of all; `findings`, what
+        the numbers say in words, whichever method they favour; `wall_seconds`.
     """
     started = time.monotonic()
     require_training_libraries()
@@ -104,7 +106,7 @@ def run_quickstart(
         )
         measured = {"base": _measure_base(base_path, recipe, held_out)}
         accuracies: dict[str, AccuracyByTurn] = {"base": measured["base"][1]}
-        noise: dict[str, Any] = {}
+        noise: dict[str, dict[str, Any]] = {}
         cautions: list[str] = []
         for name, method in METHODS.items():
             tell(f"fine-tuning: {name}")
@@ -114,7 +116,7 @@ def run_quickstart(
                 accuracy = _accuracy(result.trainer.model, result.trainer.processing_class, held_out, recipe)
             accuracies[name] = accuracy
             measured[name] = (summary["eval"]["final"], accuracy)
-            noise = summary["noise"]
+            noise[name] = summary["noise"]
             cautions += summary["cautions"]
             write_json(
                 folder.file(name, "summary.json"),
@@ -122,13 +124,14 @@ def run_quickstart(
             )
         figures = {name: _figures(loss, accuracy, config.seed) for name, (loss, accuracy) in measured.items()}
         summary = {
-            "method": "quickstart: plain and ReSURE on the same noisy dialogues",
+            "method": "quickstart: plain, ReSURE and the robust preset on the same noisy dialogues",
             "model": "built from scratch" if config.from_scratch else "demo_base (ships with turnwise)",
             "runs": {name: name for name in METHODS},
             "eval": figures,
-            "auroc_noise": noise["auroc"],
-            "precision_at_flagged": noise["precision_at_flagged"],
-            "noise": noise,
+            "auroc_noise": noise["resure"]["auroc"],
+            "precision_at_flagged": noise["resure"]["precision_at_flagged"],
+            "noise": noise["resure"],
+            "auroc_by_run": {name: found["auroc"] for name, found in noise.items()},
             "findings": [*_findings(figures, accuracies, noise, config), *cautions],
             "counts": {"train": config.num_train, "eval": config.num_eval, "warmup": config.num_warmup},
             "wall_seconds": time.monotonic() - started,
@@ -228,12 +231,12 @@ def _figures(loss: Mapping[str, Any], accuracy: AccuracyByTurn, seed: int) -> di
 def _findings(
     figures: Mapping[str, Mapping[str, Any]],
     accuracies: Mapping[str, AccuracyByTurn],
-    noise: Mapping[str, Any],
+    noise: Mapping[str, Mapping[str, Any]],
     config: QuickstartConfig,
 ) -> list[str]:
     """What the numbers say, in words; each sentence follows from its numbers, whichever way they fall."""
     sentences = []
-    for better, than in (("resure", "plain"), ("resure", "base")):
+    for better, than in (("resure", "plain"), ("robust", "plain"), ("robust", "base")):
         difference, interval = _paired(accuracies[better], accuracies[than], config.seed)
         sentences.append(
             f"accuracy, {better} minus {than}: {difference:+.3f} (95 % interval {interval[0]:+.3f} to "
@@ -246,16 +249,15 @@ def _findings(
         + ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
         + " nats per token"
     )
-    if noise["auroc"] is not None:
-        flagged = noise["flagged_share"]
+    for name, unit in (("resure", "dialogue"), ("robust", "turn")):
+        found = noise[name]
+        if found["auroc"] is None:
+            continue
+        flagged = found["flagged_share"]
         sentences.append(
-            f"ReSURE's ledger ranks a wrong dialogue above a right one in {noise['auroc']:.1%} of pairs; it flagged "
-            f"{flagged:.0%} of the dialogues where {noise['noise_share']:.0%} are wrong"
-            + (
-                f", so some right ones were turned down too ({noise['precision_at_flagged']:.0%} precision)"
-                if flagged
-                else ""
-            )
+            f"{name}: the ledger ranks a wrong {unit} above a right one in {found['auroc']:.1%} of pairs; it flagged "
+            f"{flagged:.0%} of the {unit}s where {found['noise_share']:.0%} are wrong"
+            + (f" ({found['precision_at_flagged']:.0%} precision)" if flagged else "")
         )
     return sentences
 
