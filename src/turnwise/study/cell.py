@@ -115,7 +115,8 @@ def cell_settings(config: StudyConfig, folder: Path, cell: Cell) -> tuple[TrainC
     )
     checkpoints = folder / cell.path / "checkpoints"
     arguments = trainer_arguments(settings, checkpoints, evaluates=False)
-    if arguments.weighting and config.warmup is not None and not settings.warmup_data:
+    # A method that says `warmup_data` itself, be it an empty list, is taken at its word.
+    if arguments.weighting and config.warmup is not None and "warmup_data" not in settings.model_fields_set:
         settings.warmup_data = [DataSource(path=str(warmup_file(folder)))]
     if method.steps == "same":
         everything = read_dialogues(mixture_file(config, folder, cell))

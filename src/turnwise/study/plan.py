@@ -112,7 +112,8 @@ class StudyConfig(StrictModel):
     )
     train: dict[str, Any] = Field(default_factory=dict, description="Settings of `turnwise train`, for all methods.")
     warmup: MixConfig | None = Field(
-        None, description="Dialogues known to be good, as `warmup_data` of the methods that weigh."
+        None,
+        description="Dialogues known to be good: `warmup_data` of the methods that weigh and do not say it themselves.",
     )
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="What is measured.")
     reference_method: str | None = Field(None, description="Method that the others are compared with.")
