@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from turnwise.errors import ConfigError
-from turnwise.training.weights import ReSURERule, Rule, Verdict, WeightingConfig
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from turnwise.training.weights import ReSURERule, Rule, UnitBatch, Verdict, WeightingConfig
 
 
 class TrimRule(Rule):
@@ -25,14 +21,8 @@ class TrimRule(Rule):
     rounds). The threshold in the ledger is the highest loss that was kept.
     """
 
-    def _judge(
-        self,
-        losses_U: NDArray[np.float64],
-        groups_U: NDArray[np.int64],
-        finite_U: NDArray[np.bool_],
-        dialogues_U: NDArray[np.int64] | None,
-        turns_U: NDArray[np.int64] | None,
-    ) -> Verdict:
+    def _judge(self, batch: UnitBatch) -> Verdict:
+        losses_U, finite_U = batch.losses_U, batch.finite_U
         order = np.flatnonzero(finite_U)[np.argsort(losses_U[finite_U], kind="stable")]
         kept = len(order) - math.floor(self.config.trim_share * len(order))
         flagged_U = np.zeros(losses_U.shape, dtype=bool)
@@ -53,24 +43,17 @@ class MixtureRule(Rule):
         super().__init__(config, batches_per_step=batches_per_step)
         self.weights: Mapping[tuple[int, int], float] = {}
 
-    def _judge(
-        self,
-        losses_U: NDArray[np.float64],
-        groups_U: NDArray[np.int64],
-        finite_U: NDArray[np.bool_],
-        dialogues_U: NDArray[np.int64] | None,
-        turns_U: NDArray[np.int64] | None,
-    ) -> Verdict:
-        if dialogues_U is None or turns_U is None:
+    def _judge(self, batch: UnitBatch) -> Verdict:
+        if batch.dialogues_U is None or batch.turns_U is None:
             raise ConfigError(
                 "the rule 'mixture' judges the data before training, so it needs to know each unit's dialogue and turn",
                 hint="use ReSURETrainer, or the rule 'threshold'",
             )
         # A unit that the pass before training has not seen has nothing against it.
-        keys = zip(dialogues_U.tolist(), turns_U.tolist(), strict=True)
-        judged_U = np.array([self.weights.get((int(row), int(turn)), 1.0) for row, turn in keys])
-        weights_U = np.where(finite_U, judged_U, 0.0)
-        return Verdict(weights_U, np.full(losses_U.shape, np.nan), finite_U & (judged_U < 0.5), finite_U, 1.0)
+        keys = zip(batch.dialogues_U.tolist(), batch.turns_U.tolist(), strict=True)
+        judged_U = np.array([self.weights.get(key, 1.0) for key in keys])
+        weights_U, flagged_U = np.where(batch.finite_U, judged_U, 0.0), batch.finite_U & (judged_U < 0.5)
+        return Verdict(weights_U, np.full(judged_U.shape, np.nan), flagged_U, batch.finite_U, 1.0)
 
 
 _RULES: Mapping[str, type[Rule]] = {"threshold": ReSURERule, "mixture": MixtureRule, "trim": TrimRule}

@@ -111,6 +111,25 @@ is what did best over noise kinds and seeds (docs/results)."""
 
 
 @dataclass(frozen=True, slots=True)
+class UnitBatch:
+    """What a rule is asked about: the units of one forward pass over all ranks.
+
+    Attributes:
+        losses_U: Mean cross-entropy, nats per token; may hold NaN or infinity.
+        groups_U: Turn group.
+        finite_U: bool, the loss is a finite number.
+        dialogues_U: Row number of the unit's dialogue, or None where it is not known.
+        turns_U: Turn index, -1 where the unit is the dialogue, or None where it is not known.
+    """
+
+    losses_U: NDArray[np.float64]
+    groups_U: NDArray[np.int64]
+    finite_U: NDArray[np.bool_]
+    dialogues_U: NDArray[np.int64] | None
+    turns_U: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the rule said of one batch.
 
@@ -207,23 +226,17 @@ class Rule:
             turns_U: Turn index of each unit, -1 where it is the dialogue; as `dialogues_U`.
         """
         finite_U = np.isfinite(losses_U)
-        verdict = self._judge(losses_U, groups_U, finite_U, dialogues_U, turns_U)
+        verdict = self._judge(UnitBatch(losses_U, groups_U, finite_U, dialogues_U, turns_U))
         self.dialogues_seen += len(losses_U) if num_dialogues is None else num_dialogues
         self.units_seen += len(losses_U)
         self.non_finite_seen += int((~finite_U).sum())
         return verdict
 
-    def _judge(
-        self,
-        losses_U: NDArray[np.float64],
-        groups_U: NDArray[np.int64],
-        finite_U: NDArray[np.bool_],
-        dialogues_U: NDArray[np.int64] | None,
-        turns_U: NDArray[np.int64] | None,
-    ) -> Verdict:
+    def _judge(self, batch: UnitBatch) -> Verdict:
         """All weights 1, as where nothing is weighed."""
-        nothing = np.full(losses_U.shape, np.nan)
-        return Verdict(finite_U.astype(np.float64), nothing, np.zeros(losses_U.shape, dtype=bool), finite_U, 0.0)
+        nothing = np.full(batch.losses_U.shape, np.nan)
+        weights_U, flagged_U = batch.finite_U.astype(np.float64), np.zeros(batch.losses_U.shape, dtype=bool)
+        return Verdict(weights_U, nothing, flagged_U, batch.finite_U, 0.0)
 
     def learn_unconditionally(self, losses_U: NDArray[np.float64], groups_U: NDArray[np.int64]) -> None:
         """Take in losses of dialogues known to be good, without judging them; non-finite ones are left out."""
@@ -288,14 +301,8 @@ class ReSURERule(Rule):
         self.groups: dict[int, GroupStatistics] = {}
         self._weighted_batches = 0
 
-    def _judge(
-        self,
-        losses_U: NDArray[np.float64],
-        groups_U: NDArray[np.int64],
-        finite_U: NDArray[np.bool_],
-        dialogues_U: NDArray[np.int64] | None,
-        turns_U: NDArray[np.int64] | None,
-    ) -> Verdict:
+    def _judge(self, batch: UnitBatch) -> Verdict:
+        losses_U, groups_U, finite_U = batch.losses_U, batch.groups_U, batch.finite_U
         warming = self.dialogues_seen < self.config.warmup_dialogues
         thresholds_U = np.full(losses_U.shape, np.nan)
         sigmas_U = np.full(losses_U.shape, np.nan)
