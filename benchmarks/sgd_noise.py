@@ -49,6 +49,7 @@ METHODS = {
     "resure-corrected": {"method": "resure", "resure": {**RESURE, "statistics": "corrected"}},
     "resure-welford-turn": {"method": "resure", "resure": {**RESURE, "statistics": "welford", "unit": "turn"}},
     "resure-corrected-turn": {"method": "resure", "resure": {**RESURE, "statistics": "corrected", "unit": "turn"}},
+    "resure-robust": {"method": "resure", "resure": {"preset": "robust"}},
     "oracle-same-epochs": {"method": "vicuna", "reduction": "sample"},
     "oracle-same-steps": {"method": "vicuna", "reduction": "sample"},
 }
