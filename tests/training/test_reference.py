@@ -82,6 +82,8 @@ def test_the_weights_tell_the_noise_apart_and_training_uses_them_every_time(tmp_
     assert sum(noisy) / len(noisy) < 0.1
     assert sum(clean) / len(clean) > 0.9
     assert trainer.reliability.noise_share == pytest.approx(len(noise) / len(weights), abs=0.05)
+    first = trainer.state.log_history[0]
+    assert (first["step"], first["resure/noise_share"]) == (0, trainer.reliability.noise_share)
     ledger = pq.read_table(tmp_path / "ledger.parquet").to_pylist()
     assert {row["epoch"] for row in ledger} == {0, 1}
     for row in ledger:

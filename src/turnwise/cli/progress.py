@@ -9,6 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from turnwise.cli.output import progress as console
 
+_SHOWN = {
+    "loss": "loss",
+    "resure/noise_share": "unreliable share",
+    "resure/flag_rate": "flagged",
+    "eval_loss": "held-out",
+}
+"""What is shown of a log, and under which name."""
+
 
 @contextmanager
 def training_progress(title: str) -> Iterator[Callable[[int, int, Mapping[str, float]], None]]:
@@ -28,9 +36,7 @@ def training_progress(title: str) -> Iterator[Callable[[int, int, Mapping[str, f
         def update(step: int, steps: int, logs: Mapping[str, float]) -> None:
             bar.update(task, completed=step, total=steps)
             shown = [
-                f"{name} {logs[key]:.3f}"
-                for key, name in (("loss", "loss"), ("resure/flag_rate", "flagged"), ("eval_loss", "held-out"))
-                if isinstance(logs.get(key), float | int)
+                f"{name} {logs[key]:.3f}" for key, name in _SHOWN.items() if isinstance(logs.get(key), float | int)
             ]
             if shown:
                 bar.update(task, shown="  ".join(shown))

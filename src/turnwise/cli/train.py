@@ -84,6 +84,8 @@ def _print_summary(summary: Mapping[str, Any]) -> None:
     final = summary.get("eval", {}).get("final")
     if final is not None:
         rows.append(("held-out loss (nats/token)", final["loss"]))
+    if summary["reliability"] is not None:
+        rows.append(("estimated share of unreliable units", summary["reliability"]["noise_share"]))
     if summary.get("auroc_noise") is not None:
         rows.append(("AUROC of the ledger for labelled noise", summary["auroc_noise"]))
     rows.append(("seconds", summary["wall_seconds"]))

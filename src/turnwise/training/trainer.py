@@ -283,6 +283,8 @@ class ReSURETrainer(SFTTrainer):
         fresh = self.rule.units_seen == 0
         if isinstance(self.rule, MixtureRule):
             self.reliability = judge_before_training(self) if fresh else restore_judgement(self)
+            if fresh:
+                self.log({"resure/noise_share": self.reliability.noise_share})
         elif self.warmup_dataset is not None and fresh and self.args.weighting:
             learn_warmup_set(self)
 
