@@ -10,8 +10,9 @@ from tiny import answered_rows, make_trainer, sure_llama, trace
 
 from turnwise.errors import ConfigError, TrainingError
 from turnwise.training.reference import REFERENCE_NAME, opening, replies_alone
+from turnwise.training.weights import PRESETS
 
-ROBUST = {"rule": "mixture", "unit": "turn", "context_free": True, "dialogue_prior": 1.0}
+ROBUST = {**PRESETS["robust"]}
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +156,19 @@ def test_good_dialogues_correct_the_weights_to_exactly_one_on_data_like_them(tmp
     )
     trainer.train()
     assert {row["weight"] for row in reference_of(tmp_path)} == {1.0}
-    assert trainer.reliability.false_share is not None
+    assert trainer.reliability.sources["all"]["false_share"] is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("named", [True, False])
+def test_each_source_is_judged_by_itself_where_the_data_name_them(named, tmp_path, token_tokenizer):
+    """Half of the rows are called `a`, half `b`; without by_source, or without names, all are judged together."""
+    many, _ = answered_rows(60, seed=3)
+    many = [{**row, "source": "ab"[place % 2]} if named else row for place, row in enumerate(many)]
+    judged = trained(tmp_path / "many", token_tokenizer, many, max_steps=1).reliability.sources
+    assert {name: one["units"] for name, one in judged.items()} == ({"a": 90, "b": 90} if named else {"all": 180})
+    together = trained(tmp_path / "together", token_tokenizer, many, max_steps=1, by_source=False).reliability
+    assert set(together.sources) == {"all"}
 
 
 def test_a_stream_is_refused_because_it_cannot_be_read_before_training(tmp_path, token_tokenizer, answered):

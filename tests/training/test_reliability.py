@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnwise.training.reliability import MIN_UNITS, UnitLosses, fit_reliability
+from turnwise.training.reliability import MIN_SOURCE_UNITS, MIN_UNITS, UnitLosses, fit_reliability, judge_by_source
 
 
 def units(loss, context_free=None, turns_per_dialogue=1, turns=None):
@@ -142,3 +142,38 @@ def test_equal_or_too_few_losses_are_not_judged(loss):
     found = fit_reliability(units(loss))
     assert (found.weights_U == 1.0).all()
     assert (found.noise_share, found.shift) == (0.0, 0.0)
+
+
+def test_sources_are_judged_by_themselves_and_small_ones_together():
+    """What is noise in the cheap source costs less than what is right in the dear one (cube roots 1.6 and 3)."""
+    cheap, cheap_noisy = drawn(200, 0.3, seed=11)
+    dear, dear_noisy = drawn(200, 0.1, seed=12)
+    dear = (np.cbrt(dear) + 2.0) ** 3
+    few = np.ones(MIN_SOURCE_UNITS - 1)
+    loss = np.concatenate([cheap, dear, few[:40], few[40:]])
+    sources = ["cheap"] * 200 + ["dear"] * 200 + ["x"] * 40 + ["y"] * (len(few) - 40)
+    found = judge_by_source(units(loss), sources)
+    assert {name: one["units"] for name, one in found.sources.items()} == {
+        "cheap": 200,
+        "dear": 200,
+        "other": MIN_SOURCE_UNITS - 1,
+    }
+    assert found.weights_U[:200][cheap_noisy].mean() < 0.05
+    assert found.weights_U[200:400][~dear_noisy].mean() > 0.97
+    assert found.weights_U[200:400][dear_noisy].mean() < 0.1
+    assert found.noise_share == pytest.approx((0.3 * 200 + 0.1 * 200) / len(loss), abs=0.01)
+    together = judge_by_source(units(loss), [""] * len(loss))
+    assert set(together.sources) == {"all"}
+    assert together.weights_U[:200][cheap_noisy].mean() > 0.9
+
+
+def test_a_source_is_corrected_by_its_own_good_units_alone():
+    """The good units of `a` are like its tail, so nothing in `a` is noise; `b` has too few good ones to say so."""
+    random = np.random.default_rng(0)
+    tail = random.exponential(0.3, 900) ** 2 + 0.01
+    losses, good = units(np.concatenate([tail[:300], tail[300:600]])), units(tail[600:])
+    found = judge_by_source(losses, ["a"] * 300 + ["b"] * 300, good, ["a"] * 280 + ["b"] * 20)
+    assert (found.weights_U[:300] == 1.0).all()
+    assert found.sources["a"]["false_share"] is not None
+    assert found.sources["b"]["false_share"] is None
+    assert (found.weights_U[300:] < 1.0).any()

@@ -77,6 +77,7 @@ class ReSUREConfig(SFTConfig):
     context_free: bool = field(
         default=False, metadata={"help": "Rule 'mixture': take each reply's loss without its dialogue into account."}
     )
+    by_source: bool = field(default=False, metadata={"help": "Rule 'mixture': judge each source by itself."})
     dialogue_prior: float | None = field(
         default=None,
         metadata={"help": "Rule 'mixture', unit 'turn': turns that the overall share of noise is worth per dialogue."},

@@ -40,11 +40,13 @@ class Preparation:
         dataset: Columns `input_ids`, `labels`, `dialogue_ids`, `turn_ids`, where needed `token_weights`, and
             `seq_lengths` where packed.
         ids: The dialogues' own ids by the number in `dialogue_ids`; None for a stream.
+        sources: Where the data name them, the dialogues' sources by the same number.
         skipped: Dialogues left out, by reason (not counted for a stream).
     """
 
     dataset: Any
     ids: list[str] | None = None
+    sources: list[str] | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -86,8 +88,8 @@ def encoded_dataset(
         supervise: Which tokens carry the loss.
 
     Returns:
-        A data set with `id`, `input_ids`, `labels`, `turn_ids` and `token_weights`, and counts of the dialogues left
-        out by reason.
+        A data set with `id`, `source`, `input_ids`, `labels`, `turn_ids` and `token_weights`, and counts of the
+        dialogues left out by reason.
 
     Raises:
         DataError: Nothing is left.
@@ -96,6 +98,7 @@ def encoded_dataset(
     schema = pa.schema(
         [
             ("id", pa.string()),
+            ("source", pa.string()),
             ("input_ids", pa.list_(pa.int32())),
             ("labels", pa.list_(pa.int32())),
             ("turn_ids", pa.list_(pa.int32())),
@@ -119,6 +122,7 @@ def encoded_dataset(
             rows.append(
                 {
                     "id": dialogue.id,
+                    "source": dialogue.source,
                     "input_ids": found.input_ids,
                     "labels": found.labels,
                     "turn_ids": found.turn_ids,
@@ -179,6 +183,8 @@ def prepare(
     if args.loss_type == "dft" and WEIGHT_COLUMN in _columns(dataset):
         dataset = dataset.map(_refuse_weights, **kwargs)
     ids = None if stream else _unique(str(value) for value in dataset["id"])
+    named = not stream and "source" in _columns(dataset)
+    sources = [str(value or "") for value in dataset["source"]] if named else None
     dataset = dataset.map(_number, with_indices=True, **kwargs)
     kept = ["input_ids", "labels", *(column for column in TOKEN_COLUMNS if column in _columns(dataset))]
     dataset = dataset.select_columns(kept)
@@ -188,7 +194,7 @@ def prepare(
         dataset = pack_dataset(dataset, args.max_length, args.packing_strategy, kwargs)
         if args.shuffle_dataset:
             dataset = dataset.shuffle(seed=args.seed)
-    return Preparation(dataset, ids, dict(skipped))
+    return Preparation(dataset, ids, sources, dict(skipped))
 
 
 def _encode(
@@ -210,7 +216,7 @@ def _encode(
             # A stream's first row does not tell what later rows hold.
             "weights": stream or any("weight" in message for message in sample["messages"]),
         },
-        remove_columns=[column for column in _columns(dataset) if column != "id"],
+        remove_columns=[column for column in _columns(dataset) if column not in ("id", "source")],
         **kwargs,
     )
     if stream:

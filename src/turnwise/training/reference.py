@@ -23,7 +23,7 @@ from turnwise.errors import ConfigError, TrainingError
 from turnwise.run import atomic_path
 from turnwise.training.distributed import gather_rows
 from turnwise.training.prepare import TOKEN_COLUMNS, WEIGHT_COLUMN
-from turnwise.training.reliability import Reliability, UnitLosses, fit_reliability
+from turnwise.training.reliability import Judgement, UnitLosses, judge_by_source
 from turnwise.training.units import TokenColumns, find_units
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def learn_warmup_set(trainer: ReSURETrainer) -> None:
     trainer.rule.end_warmup()
 
 
-def judge_before_training(trainer: ReSURETrainer) -> Reliability:
+def judge_before_training(trainer: ReSURETrainer) -> Judgement:
     """Judge every unit of the training data by the starting model and hand the weights to the rule `mixture`.
 
     Raises:
@@ -109,13 +109,13 @@ def judge_before_training(trainer: ReSURETrainer) -> Reliability:
             hint="use a data set of known length, or resure.rule: threshold",
         )
     units, context_free_U = _measure(trainer, trainer.train_dataset)
-    good = None
+    known, sources_U, finite_U = _as_known(trainer, "train", units, context_free_U)
+    good: UnitLosses | None = None
+    good_sources_U: list[str] = []
     if trainer.warmup_dataset is not None:
-        good = _as_known(*_measure(trainer, _prepared_warmup_set(trainer)))
-    finite_U = np.isfinite(units.loss_U)
-    if context_free_U is not None:
-        finite_U &= np.isfinite(context_free_U)
-    found = fit_reliability(_as_known(units, context_free_U), good, prior=trainer.args.dialogue_prior)
+        measured = _measure(trainer, _prepared_warmup_set(trainer))
+        good, good_sources_U, _ = _as_known(trainer, "warmup", *measured)
+    found = judge_by_source(known, sources_U, good, good_sources_U, prior=trainer.args.dialogue_prior)
     weights_U = np.ones(len(units.loss_U))  # without a finite loss there is nothing to judge by
     weights_U[finite_U] = found.weights_U
     trainer.rule.weights = {  # type: ignore[attr-defined]
@@ -127,7 +127,7 @@ def judge_before_training(trainer: ReSURETrainer) -> Reliability:
     return found
 
 
-def restore_judgement(trainer: ReSURETrainer) -> Reliability:
+def restore_judgement(trainer: ReSURETrainer) -> Judgement:
     """Give the rule the weights that the run began with.
 
     Returns:
@@ -153,7 +153,7 @@ def restore_judgement(trainer: ReSURETrainer) -> Reliability:
     turns = [-1 if turn is None else turn for turn in table["turn"].to_pylist()]
     weights = table["weight"].to_pylist()
     trainer.rule.weights = dict(zip(zip(rows, turns, strict=True), weights, strict=True))  # type: ignore[attr-defined]
-    return Reliability(np.array(weights), **{**figures, "coefficients": tuple(figures["coefficients"])})
+    return Judgement(np.array(weights), **figures)
 
 
 def _loss_batches(trainer: ReSURETrainer, dataset: Any, unit: Unit) -> Iterator[NDArray[np.float64]]:
@@ -244,17 +244,17 @@ def opening(tokenizer: Any) -> list[int]:
     return [first]
 
 
-def _as_known(units: UnitTable, context_free_U: NDArray[np.float64] | None) -> UnitLosses:
-    """What `fit_reliability` takes; units with a loss that is no number are left out."""
+def _as_known(
+    trainer: ReSURETrainer, name: str, units: UnitTable, context_free_U: NDArray[np.float64] | None
+) -> tuple[UnitLosses, list[str], NDArray[np.bool_]]:
+    """What `judge_by_source` takes, and which of the units have losses that are numbers; the others are left out."""
     finite_U = np.isfinite(units.loss_U)
     if context_free_U is not None:
         finite_U &= np.isfinite(context_free_U)
-    return UnitLosses(
-        loss_U=units.loss_U[finite_U],
-        context_free_U=None if context_free_U is None else context_free_U[finite_U],
-        dialogue_U=units.dialogue_U[finite_U],
-        turn_U=units.turn_U[finite_U],
-    )
+    sources = trainer.sources(name) if trainer.args.by_source else None
+    sources_U = ["" if sources is None else sources[row] for row in units.dialogue_U[finite_U].tolist()]
+    known = UnitLosses(units.loss_U, context_free_U, units.dialogue_U, units.turn_U).where(finite_U)
+    return known, sources_U, finite_U
 
 
 def _prepared_warmup_set(trainer: ReSURETrainer) -> Any:
@@ -268,7 +268,7 @@ def _folder(trainer: ReSURETrainer) -> Path:
 
 
 def _write(
-    trainer: ReSURETrainer, units: UnitTable, context_free_U: NDArray[np.float64] | None, found: Reliability
+    trainer: ReSURETrainer, units: UnitTable, context_free_U: NDArray[np.float64] | None, found: Judgement
 ) -> None:
     columns = {
         "dialogue_id": [trainer.dialogue_id(row) for row in units.dialogue_U.tolist()],

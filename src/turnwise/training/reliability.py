@@ -15,6 +15,8 @@ a Beta prior; and a correction by the false positives among units known to be go
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +25,15 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MIN_SHIFT = 2.0
-"""Least distance of the two components in standard deviations; nearer ones cannot be told apart."""
-MIN_UNITS = 16
-"""Fewer units than this are not judged at all."""
+MIN_SHIFT, MIN_SHIFT_WITH_GOOD = 2.0, 1.5
+"""Least distance of the two components in standard deviations; nearer ones cannot be told apart. Units known to be good
+show what one component is, so a little less will do."""
+MIN_UNITS = 32
+"""Fewer units than this are not judged at all, and fewer good ones say nothing."""
+MIN_SOURCE_UNITS = 64
+"""Sources with fewer units than this are judged together."""
+ALL, OTHER = "all", "other"
+"""What is judged together: everything where no source is named, and the sources that are too small."""
 _MAX_ROUNDS = 200
 _TOLERANCE = 1e-6
 _SHARE_RANGE = (1e-4, 1.0 - 1e-4)
@@ -48,10 +55,19 @@ class UnitLosses:
     dialogue_U: NDArray[np.int64]
     turn_U: NDArray[np.int64]
 
+    def where(self, chosen_U: NDArray[np.bool_]) -> UnitLosses:
+        """The chosen units alone."""
+        return UnitLosses(
+            self.loss_U[chosen_U],
+            None if self.context_free_U is None else self.context_free_U[chosen_U],
+            self.dialogue_U[chosen_U],
+            self.turn_U[chosen_U],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """What the mixture says.
+    """What the mixture says of one set of units.
 
     Attributes:
         weights_U: Probability that the unit is reliable, in [0, 1]. All 1 where nothing could be told.
@@ -68,14 +84,72 @@ class Reliability:
     shift: float
     coefficients: tuple[float, ...]
 
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is said of all units, source by source.
+
+    Attributes:
+        weights_U: Probability that the unit is reliable, in [0, 1].
+        noise_share: Estimated share of unreliable units.
+        sources: Per source its number of units and what the mixture found, JSON-ready: `units`, `noise_share`,
+            `false_share`, `shift`, `coefficients`. Sources that were judged together are under `other`.
+    """
+
+    weights_U: NDArray[np.float64]
+    noise_share: float
+    sources: Mapping[str, Mapping[str, Any]]
+
     def figures(self) -> dict[str, Any]:
         """All but the weights, JSON-ready."""
-        return {
-            "noise_share": self.noise_share,
-            "false_share": self.false_share,
-            "shift": self.shift,
-            "coefficients": list(self.coefficients),
-        }
+        return {"noise_share": self.noise_share, "sources": {name: dict(found) for name, found in self.sources.items()}}
+
+
+def judge_by_source(
+    units: UnitLosses,
+    sources_U: Sequence[str],
+    good: UnitLosses | None = None,
+    good_sources_U: Sequence[str] = (),
+    *,
+    prior: float | None = None,
+) -> Judgement:
+    """Judge the units of each source by themselves: what a right reply costs differs from source to source.
+
+    Each source has its own mixture, and its own good units where there are at least `MIN_UNITS` of them. Sources of
+    fewer than `MIN_SOURCE_UNITS` units are judged together. So a source that is bad as a whole does not stand out.
+
+    Args:
+        units: The training data's units.
+        sources_U: The source of each; all the same judges everything together.
+        good: Units known to be good.
+        good_sources_U: Their sources.
+        prior: See `fit_reliability`.
+    """
+    large = {source for source, count in Counter(sources_U).items() if count >= MIN_SOURCE_UNITS}
+
+    def judged_with(source: str) -> str:
+        return (source or ALL) if source in large else OTHER if large else ALL
+
+    names_U, good_names_U = [judged_with(one) for one in sources_U], [judged_with(one) for one in good_sources_U]
+    weights_U = np.ones(len(names_U))
+    found: dict[str, dict[str, Any]] = {}
+    for name in sorted(set(names_U)):
+        own_U, good_U = (np.array([other == name for other in names], dtype=bool) for names in (names_U, good_names_U))
+        known = good.where(good_U) if good is not None and good_U.sum() >= MIN_UNITS else None
+        one = fit_reliability(units.where(own_U), known, prior=prior)
+        weights_U[own_U] = one.weights_U
+        found[name] = {"units": int(own_U.sum()), **_figures(one)}
+    total = sum(one["units"] * one["noise_share"] for one in found.values())
+    return Judgement(weights_U, total / max(1, len(names_U)), found)
+
+
+def _figures(found: Reliability) -> dict[str, Any]:
+    return {
+        "noise_share": found.noise_share,
+        "false_share": found.false_share,
+        "shift": found.shift,
+        "coefficients": list(found.coefficients),
+    }
 
 
 def fit_reliability(units: UnitLosses, good: UnitLosses | None = None, *, prior: float | None = None) -> Reliability:
@@ -134,13 +208,14 @@ def _expectation_maximisation(
     prior: float | None,
 ) -> tuple[_Mixture, NDArray[np.float64]]:
     size = len(noise_U)
-    mixture = _maximise(x_A, covariates_AF, noise_U, None)
+    least = MIN_SHIFT if len(x_A) == size else MIN_SHIFT_WITH_GOOD
+    mixture = _maximise(x_A, covariates_AF, noise_U, None, least)
     for _ in range(_MAX_ROUNDS):
         before, noise_U = noise_U, mixture.posterior(mixture.residual_A[:size], dialogue_U, prior)
         mixture.share = float(np.clip(noise_U.mean(), *_SHARE_RANGE))
         if np.abs(noise_U - before).max() < _TOLERANCE:
             break
-        mixture = _maximise(x_A, covariates_AF, noise_U, mixture)
+        mixture = _maximise(x_A, covariates_AF, noise_U, mixture, least)
     return mixture, noise_U
 
 
@@ -185,6 +260,7 @@ def _maximise(
     covariates_AF: NDArray[np.float64],
     noise_U: NDArray[np.float64],
     previous: _Mixture | None,
+    least_shift: float,
 ) -> _Mixture:
     """Parameters of the mixture given each unit's probability of being unreliable (good units: 0)."""
     size = len(noise_U)
@@ -207,7 +283,7 @@ def _maximise(
     total = noise_U.sum()
     mean = float((noise_U * residual_U).sum() / total) if total > 1e-9 else 0.0
     share = previous.share if previous is not None else 0.3
-    return _Mixture(tuple(coefficients.tolist()), residual_A, max(mean, MIN_SHIFT * sigma), sigma, share)
+    return _Mixture(tuple(coefficients.tolist()), residual_A, max(mean, least_shift * sigma), sigma, share)
 
 
 def _corrected(
@@ -218,6 +294,7 @@ def _corrected(
     false_share = float(mistaken_U.mean())
     # At least one mistaken unit's worth of doubt: none among few says little.
     variance = max(false_share * (1.0 - false_share), 1.0 / len(mistaken_U)) / len(mistaken_U)
+    variance += share * (1.0 - share) / size
     if share - false_share <= 2.0 * np.sqrt(variance):
         return false_share, 0.0
     return false_share, (share - false_share) / (1.0 - false_share)

@@ -28,7 +28,7 @@ from turnwise.training.distributed import gather_rows
 from turnwise.training.ledger import LedgerWriter
 from turnwise.training.prepare import TOKEN_COLUMNS, Preparation, is_conversational_dataset, prepare
 from turnwise.training.reference import judge_before_training, learn_warmup_set, restore_judgement, take_columns
-from turnwise.training.reliability import Reliability
+from turnwise.training.reliability import Judgement
 from turnwise.training.rules import MixtureRule, make_rule
 from turnwise.training.units import TokenColumns, Units, count_dialogues, find_units, token_factors
 from turnwise.training.weights import Verdict
@@ -89,7 +89,7 @@ class ReSURETrainer(SFTTrainer):
             weighting=self.args.weighting,
             batches_per_step=self.args.gradient_accumulation_steps,
         )
-        self.reliability: Reliability | None = None
+        self.reliability: Judgement | None = None
         self.skipped: dict[str, int] = dict(self._preparations["train"].skipped) if self._preparations else {}
         self.warmup_dataset = warmup_dataset
         self._ledger: LedgerWriter | None = None
@@ -125,6 +125,10 @@ class ReSURETrainer(SFTTrainer):
         """The id of the dialogue in this row of the training data (`row-N` where the data has no ids)."""
         ids = self._preparations["train"].ids if "train" in self._preparations else None
         return ids[row] if ids is not None else f"row-{row}"
+
+    def sources(self, name: str) -> list[str] | None:
+        """The sources of the dialogues of a data set (`train`, `warmup`) by row; None where it does not name them."""
+        return self._preparations[name].sources if name in self._preparations else None
 
     # --- loss -------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,11 @@ class WeightingConfig(StrictModel):
         description="Only for rule 'mixture': take each reply's loss without its dialogue too, so that a reply that is "
         "hard in itself is not held to be wrong.",
     )
+    by_source: bool = Field(
+        False,
+        description="Only for rule 'mixture': judge each source by itself, as what a right reply costs differs between "
+        "sources. A source that is bad as a whole then does not stand out.",
+    )
     dialogue_prior: float | None = Field(
         None,
         gt=0,
@@ -104,7 +109,7 @@ class WeightingConfig(StrictModel):
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {},
-    "robust": {"rule": "mixture", "unit": "turn", "context_free": True, "dialogue_prior": 1.0},
+    "robust": {"rule": "mixture", "unit": "turn", "context_free": True, "by_source": True, "dialogue_prior": 1.0},
 }
 """Named settings; any field can be set beside `preset`. `paper` is the published rule, which is the default; `robust`
 is what did best over noise kinds and seeds (docs/results)."""
