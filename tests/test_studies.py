@@ -32,7 +32,7 @@ def test_a_study_can_be_planned_and_its_trainers_take_the_settings(path):
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
 def test_the_files_of_a_small_study_are_there(path, public_data, monkeypatch):
     monkeypatch.setenv("TURNWISE_DATA", str(public_data))
-    assert [name for name in local_inputs(load_config(StudyConfig, path)) if not Path(name).is_file()] == []
+    assert [name for name in local_inputs(load_config(StudyConfig, path)) if not Path(name).exists()] == []
 
 
 @pytest.mark.parametrize("path", [*SMALL, *PAPER], ids=lambda path: f"{path.parent.name}/{path.stem}")
