@@ -2,8 +2,8 @@
 
     python benchmarks/collect_studies.py runs/small/noise runs/small/ablation ...
 
-For each study: `NAME.md` (its results.md), `NAME.parquet` (its results.parquet) and one `NAME-MEASURE.svg` per measure of
-quality, cut out of its report with the report's own style, so that it can be looked at by itself.
+For each study: `NAME.md` (its results.md), `NAME.parquet` (its results.parquet) and one `NAME-MEASURE.svg` per measure
+of quality, cut out of its report with the report's own style, so that it can be looked at by itself.
 """
 
 from __future__ import annotations

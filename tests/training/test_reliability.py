@@ -177,3 +177,6 @@ def test_a_source_is_corrected_by_its_own_good_units_alone():
     assert found.sources["a"]["false_share"] is not None
     assert found.sources["b"]["false_share"] is None
     assert (found.weights_U[300:] < 1.0).any()
+    everywhere = judge_by_source(losses, ["a"] * 300 + ["b"] * 300, good, [""] * 300)
+    assert (everywhere.weights_U == 1.0).all()
+    assert all(one["false_share"] is not None for one in everywhere.sources.values())

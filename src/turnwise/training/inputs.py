@@ -36,8 +36,16 @@ class Inputs:
     prefiltered: Prefiltered | None = None
 
 
-def read_sources(sources: Sequence[DataSource], on_error: Literal["stop", "skip"]) -> tuple[list[Dialogue], ReadReport]:
-    """Read all dialogues of some sources, ids made unique over all of them."""
+def read_sources(
+    sources: Sequence[DataSource], on_error: Literal["stop", "skip"], *, named_by_file: bool = True
+) -> tuple[list[Dialogue], ReadReport]:
+    """Read all dialogues of some sources, ids made unique over all of them.
+
+    Args:
+        sources: Where to read.
+        on_error: What a broken record does.
+        named_by_file: Dialogues that name no source get the name of their file.
+    """
     report = ReadReport()
     dialogues: list[Dialogue] = []
     for source in sources:
@@ -53,7 +61,8 @@ def read_sources(sources: Sequence[DataSource], on_error: Literal["stop", "skip"
         ):
             # Parquet holds UTF-8 only, and the ledger's ids must be those of the dialogues.
             dialogue.id = dialogue.id.encode("utf-8", "replace").decode()
-            dialogue.source = source.source or dialogue.source or Path(source.path).stem
+            by_file = Path(source.path).stem if named_by_file else None
+            dialogue.source = source.source or dialogue.source or by_file
             dialogue.tier = source.tier or dialogue.tier
             dialogues.append(dialogue)
     return list(unique_ids(iter(dialogues))), report
@@ -92,7 +101,8 @@ def read_inputs(config: TrainConfig, folder: RunFolder) -> Inputs:
     if not config.eval_data and config.eval_size:
         usable, held_out = _hold_out(usable, config.eval_size, config.seed)
         dropped["held out (eval_size)"] = len(held_out)
-    warmup, warmup_report = read_sources(config.warmup_data, config.on_error)
+    # Good dialogues that name no source are good for all; the name of their file would set them apart.
+    warmup, warmup_report = read_sources(config.warmup_data, config.on_error, named_by_file=False)
     manifest = folder.manifest
     for file in (*report.files, *held_out_report.files, *warmup_report.files):
         manifest.add_input(file.path, file.read)

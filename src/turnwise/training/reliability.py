@@ -115,14 +115,15 @@ def judge_by_source(
 ) -> Judgement:
     """Judge the units of each source by themselves: what a right reply costs differs from source to source.
 
-    Each source has its own mixture, and its own good units where there are at least `MIN_UNITS` of them. Sources of
-    fewer than `MIN_SOURCE_UNITS` units are judged together. So a source that is bad as a whole does not stand out.
+    Each source has its own mixture, with its own good units, or, where those are fewer than `MIN_UNITS`, the good units
+    that name no source. Sources of fewer than `MIN_SOURCE_UNITS` units are judged together. So a source that is bad as
+    a whole does not stand out.
 
     Args:
         units: The training data's units.
         sources_U: The source of each; all the same judges everything together.
         good: Units known to be good.
-        good_sources_U: Their sources.
+        good_sources_U: Their sources; empty where they are good for every source.
         prior: See `fit_reliability`.
     """
     large = {source for source, count in Counter(sources_U).items() if count >= MIN_SOURCE_UNITS}
@@ -131,10 +132,12 @@ def judge_by_source(
         return (source or ALL) if source in large else OTHER if large else ALL
 
     names_U, good_names_U = [judged_with(one) for one in sources_U], [judged_with(one) for one in good_sources_U]
+    unnamed_U = np.array([source == "" for source in good_sources_U], dtype=bool)
     weights_U = np.ones(len(names_U))
     found: dict[str, dict[str, Any]] = {}
     for name in sorted(set(names_U)):
         own_U, good_U = (np.array([other == name for other in names], dtype=bool) for names in (names_U, good_names_U))
+        good_U = good_U if good_U.sum() >= MIN_UNITS else unnamed_U
         known = good.where(good_U) if good is not None and good_U.sum() >= MIN_UNITS else None
         one = fit_reliability(units.where(own_U), known, prior=prior)
         weights_U[own_U] = one.weights_U
