@@ -11,7 +11,7 @@ from turnwise.cli.output import JsonFlag, note, print_json, print_table
 from turnwise.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from turnwise.evaluation.correlation import Correlation
+    from turnwise.statistics.correlation import Correlation
 
 app = typer.Typer(help="Statistics for few points and few seeds.", no_args_is_help=True)
 
@@ -41,7 +41,7 @@ def spearman(
     json: JsonFlag = False,
 ) -> None:
     """Rank correlation with ties, with the exact two-sided permutation p-value up to 10 points."""
-    from turnwise.evaluation.correlation import spearman as correlate
+    from turnwise.statistics.correlation import spearman as correlate
 
     groups = _from_values(values, file, (x, y, by)) if values else _from_file(file, x, y, by)
     found = {name: correlate(xs, ys) for name, (xs, ys) in groups.items()}
@@ -81,7 +81,7 @@ def _from_values(values: list[str], file: Path | None, columns: tuple[str | None
 
 
 def _from_file(file: Path | None, x: str | None, y: str | None, by: str | None) -> Groups:
-    from turnwise.evaluation.columns import as_value, read_rows
+    from turnwise.data.columns import as_value, read_rows
 
     if file is None or x is None or y is None:
         raise ConfigError("expected FILE with --x and --y, or --values")

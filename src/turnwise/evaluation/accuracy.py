@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import DataError, ModelError
-from turnwise.evaluation.statistics import bootstrap_interval
+from turnwise.statistics.resampling import bootstrap_interval
 
 Check = Callable[[str, str], bool]
 """(expected answer, generated reply) -> whether the reply is right, for example `World.check`."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from turnwise.evaluation.statistics import auroc, precision_at
+from turnwise.statistics.ranking import auroc, precision_at
 from turnwise.training.ledger import Ledger
 
 Unit = Literal["ledger", "dialogue"]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from turnwise.errors import RunError
-from turnwise.evaluation.seeds import Estimate
 from turnwise.report.charts import Series, line_chart
 from turnwise.report.frame import Size
 from turnwise.report.intervals import Form, Point, PointSeries, interval_chart
@@ -18,6 +17,7 @@ from turnwise.report.page import Figure, Section, Table
 from turnwise.report.shell import render_page
 from turnwise.report.text import MISSING, duration, plural
 from turnwise.run import MANIFEST_NAME, read_manifest, write_text
+from turnwise.statistics.seeds import Estimate
 from turnwise.study.findings import findings
 from turnwise.study.markdown import MARKDOWN_NAME, to_markdown
 from turnwise.study.rendering import TextTable, parts

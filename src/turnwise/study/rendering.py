@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from turnwise.evaluation.correlation import Correlation
+from turnwise.statistics.correlation import Correlation
 from turnwise.study.results import Place, Results
 from turnwise.study.tables import (
     Along,

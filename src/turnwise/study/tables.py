@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from turnwise.evaluation.correlation import Correlation, spearman
-from turnwise.evaluation.seeds import (
+from turnwise.statistics.correlation import Correlation, spearman
+from turnwise.statistics.seeds import (
     Difference,
     Estimate,
     Recovery,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from turnwise.evaluation.seeds import Estimate
+from turnwise.statistics.seeds import Estimate
 
 MISSING = "–"
 

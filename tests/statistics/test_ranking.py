@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from turnwise.evaluation.statistics import auroc, average_ranks, bootstrap_interval, precision_at
+from turnwise.statistics.ranking import auroc, average_ranks, precision_at
+from turnwise.statistics.resampling import bootstrap_interval
 
 items = st.lists(st.tuples(st.integers(-20, 20), st.booleans()), min_size=2, max_size=40)
 

@@ -11,8 +11,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from turnwise.evaluation.correlation import Correlation, stratified_spearman
-from turnwise.evaluation.student import t_quantile
+from turnwise.statistics.correlation import Correlation, stratified_spearman
+from turnwise.statistics.student import t_quantile
 
 Key = TypeVar("Key", bound=Hashable)
 Verdict = Literal["degrades", "improves", "no clear change"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.evaluation.student import t_quantile, t_two_sided
+from turnwise.statistics.student import t_quantile, t_two_sided
 
 
 def test_one_and_two_degrees_have_closed_forms():

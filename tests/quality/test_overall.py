@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from turnwise.evaluation.overall import overall_quality, tier
+from turnwise.quality.overall import overall_quality, tier
 
 TABLE_6 = {
     "ChatAlpaca": ((8.34, 9.49, 0.0286, 9.48, 3.00), 33.17, "high"),

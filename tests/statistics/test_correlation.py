@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnwise.evaluation.correlation import EXACT_UP_TO, spearman, stratified_spearman
-from turnwise.evaluation.statistics import average_ranks
+from turnwise.statistics.correlation import EXACT_UP_TO, spearman, stratified_spearman
+from turnwise.statistics.ranking import average_ranks
 
 series = st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=2, max_size=6)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwise.evaluation.seeds import paired_difference, share_recovered, t_interval, trend
+from turnwise.statistics.seeds import paired_difference, share_recovered, t_interval, trend
 
 T2 = 4.302652729749462  # t of 95 % with 2 degrees of freedom
 

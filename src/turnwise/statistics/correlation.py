@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from turnwise.evaluation.statistics import Numbers, average_ranks
-from turnwise.evaluation.student import t_two_sided
+from turnwise.statistics.ranking import Numbers, average_ranks
+from turnwise.statistics.student import t_two_sided
 
 EXACT_UP_TO = 10
 """Most points of a series whose permutations are counted (10! = 3,628,800 of them)."""
