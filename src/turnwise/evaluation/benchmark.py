@@ -136,7 +136,6 @@ async def answer_turns(benchmark: str, item: Item, model: ChatModel, *, gold_his
     """`Benchmark.answer`'s default: every user message in order, on the model's own history or the item's."""
     shown: list[Message] = []
     told: list[Message] = []
-    gold: Message | None = None
     turn = 0
     stopped: Message | None = None
     messages = list(item.messages)
@@ -145,9 +144,10 @@ async def answer_turns(benchmark: str, item: Item, model: ChatModel, *, gold_his
             continue
         shown.append(message)
         told.append(message)
-        if message.role != "user" or (place + 1 < len(messages) and messages[place + 1].role in ("user", "tool")):
+        if message.role != "user":
             continue
-        gold = messages[place + 1] if place + 1 < len(messages) else None
+        following = messages[place + 1] if place + 1 < len(messages) else None
+        gold = following if following is not None and following.role == "assistant" else None
         if turn < item.answer_from:
             if gold is None:
                 raise ConfigError(f"{benchmark}: item {item.id} has no stored reply for turn {turn}")
