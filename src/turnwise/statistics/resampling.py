@@ -59,3 +59,36 @@ def bootstrap_interval(
         means[number] = sums[chosen].sum() / sizes[chosen].sum()
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def paired_bootstrap_interval(
+    first: Numbers,
+    second: Numbers,
+    clusters: Sequence[Hashable] | None = None,
+    *,
+    seed: int = 0,
+    n: int = 1000,
+    level: float = 0.95,
+) -> tuple[float, float] | None:
+    """Percentile bootstrap interval of a mean difference, first minus second (Efron and Tibshirani, 1993, chapter 13).
+
+    Both values of a pair are drawn together, so what makes an item hard for both does not widen the interval.
+
+    Args:
+        first: (N,) numbers, for example one model's scores.
+        second: (N,) numbers of the same items in the same order.
+        clusters: (N,) the cluster (dialogue) of each pair; None makes every pair its own cluster.
+        seed: Seed of the draws.
+        n: How many draws.
+        level: Coverage, for example 0.95.
+
+    Returns:
+        (low, high), or None without pairs; see `bootstrap_interval`.
+
+    Raises:
+        ValueError: Lengths differ, a value is NaN, or `n` or `level` is out of range.
+    """
+    one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if one.shape != other.shape:
+        raise ValueError(f"expected as many first as second values, found {len(one)} and {len(other)}")
+    return bootstrap_interval(one - other, clusters, seed=seed, n=n, level=level)
