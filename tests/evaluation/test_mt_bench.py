@@ -206,9 +206,7 @@ def test_a_set_without_reference_categories_needs_no_references(tmp_path):
 
 
 def test_prompts_for_one_mode_alone_are_refused_for_the_other(folder):
-    prompts = [
-        {"name": "single-v1", "system_prompt": "", "prompt_template": "{answer}", "output_format": "[[rating]]"}
-    ]
+    prompts = [{"name": "single-v1", "system_prompt": "", "prompt_template": "{answer}", "output_format": "[[rating]]"}]
     benchmark = MTBench(folder, prompts=write_lines(folder / "some.jsonl", prompts))
     with pytest.raises(ConfigError, match=r"none for single-reference; they are for single$"):
         benchmark.check("gpt-4")

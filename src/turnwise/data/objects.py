@@ -17,13 +17,17 @@ def read_objects(path: str | Path) -> list[tuple[int, dict[str, Any]]]:
     """
     if not Path(path).is_file():
         raise DataError("there is no such file", path=path)
-    found = []
+    values = []
     for raw in open_source(path).rows:
         if isinstance(raw, DataError):
             raise DataError(raw.reason, path=path, line=raw.line)
-        if not isinstance(raw.value, dict):
-            raise DataError(f"expected a JSON object, found {type(raw.value).__name__}", path=path, line=raw.line)
-        found.append((raw.line, raw.value))
+        # A whole document may be one array of records.
+        values += list(enumerate(raw.value, start=1)) if isinstance(raw.value, list) else [(raw.line, raw.value)]
+    found: list[tuple[int, dict[str, Any]]] = []
+    for line, value in values:
+        if not isinstance(value, dict):
+            raise DataError(f"expected a JSON object, found {type(value).__name__}", path=path, line=line)
+        found.append((line, value))
     if not found:
         raise DataError("expected at least one JSON object, found none", path=path)
     return found
