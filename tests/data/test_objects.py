@@ -20,6 +20,7 @@ def test_lines_and_arrays_give_their_objects_with_line_or_number(tmp_path):
     ("text", "message"),
     [
         ('{"a": 1}\n7\n', r"x\.jsonl:2: expected a JSON object, found int"),
+        ('{"a": 1}\n[{"a": 2}]\n', r"x\.jsonl:2: expected a JSON object, found list"),
         ('[{"a": 1}, "b"]', r"x\.jsonl:2: expected a JSON object, found str"),
         ('{"a": 1}\n{"a": \n{"a": 3}\n', r"x\.jsonl:2: "),
         ("[]", "at least one JSON object"),

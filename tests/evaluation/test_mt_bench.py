@@ -217,8 +217,24 @@ def test_prompts_for_one_mode_alone_are_refused_for_the_other(folder):
 def test_an_answer_to_another_question_set_is_refused(published):
     with pytest.raises(DataError, match="'99' is to no question of this set"):
         run_one(published.score(answered(99), judge_of()))
+    other = answered(1)
+    other.messages[2].content = "Now about hail."
+    with pytest.raises(DataError, match="'1' is to other words than the question"):
+        run_one(published.score(other, judge_of()))
     with pytest.raises(ConfigError, match="needs a judge"):
         run_one(published.score(answered(1), None))
+
+
+def test_verdicts_that_name_several_are_counted_in_their_rows(published):
+    replies = iter(["It says [[10]]. Rating: [[2]]", "[[5]]"])
+    judgments = run_one(published.score(answered(3), judge_of(lambda request: next(replies))))
+    rows = {row.name: (row.mean, row.counts) for table in published.tables(judgments) for row in table.rows}
+    assert rows == {
+        "all": (7.5, {"ambiguous": 1}),
+        "turn 1": (10, {"ambiguous": 1}),
+        "turn 2": (5, {}),
+        "stem": (7.5, {"ambiguous": 1}),
+    }
 
 
 def test_categories_come_in_the_order_of_the_questions(published):

@@ -84,7 +84,7 @@ def test_stored_prompts_without_answers_are_the_published_ones_around_two_consis
         texts = {"question": question.turns[0], "question_1": question.turns[0], "question_2": question.turns[1]}
         texts |= {"answer": mark, "answer_1": cut.get((one.model, one.item), ""), "answer_2": mark}
         if question.needs_reference:
-            first, second = published._references_for("gpt-4")[one.item]
+            first, second = published._references.of("gpt-4")[one.item]
             texts |= {"ref_answer_1": first, "ref_answer_2": second}
         wanted = {name: text for name, text in texts.items() if "{" + name + "}" in rubric.template}
         before, after = rubric.request(wanted).messages[-1]["content"].split(mark)
@@ -176,6 +176,7 @@ def test_rows_that_occur_twice_are_repeats_and_failures_are_counted(published, s
     total = tables[0].rows[0]
     assert (total.n, total.unscored) == (160, {"failed": 4})
     assert total.mean == pytest.approx(sum(medians) / 160, abs=1e-12)
+    assert round(total.mean, 3) == 7.769
     each = score_rows(mine, lambda one: None, repeats="each")[0]
     assert (each.n, round(each.mean, 4)) == (166, 7.8434)
     spread = tables[2].rows[0]

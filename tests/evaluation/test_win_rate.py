@@ -29,6 +29,25 @@ def test_the_win_rate_is_the_mean_preference_minus_one_with_its_standard_error(t
     assert 0 <= rate.row.low < 0.6 < rate.row.high <= 1
 
 
+@pytest.mark.parametrize(
+    ("model", "wins", "losses", "draws", "win_rate", "standard_error"),
+    [
+        ("gpt4", 614, 179, 12, 77.01863354037268, 1.46803688292698),
+        ("guanaco-13b", 427, 373, 3, 53.36239103362392, 1.7582560332920765),
+        ("text_davinci_003", 0, 0, 805, 50.0, 0.0),
+        ("alpaca-7b", 252, 537, 16, 32.298136645962735, 1.630307861230374),
+    ],
+)
+def test_published_counts_give_the_published_win_rate_and_error(model, wins, losses, draws, win_rate, standard_error):
+    """Rows of AlpacaEval's leaderboard (`data_AlpacaEval/claude_leaderboard.csv`): of preferences without fractions
+    only their numbers matter, and `n_wins`, `n_wins_base` and `n_draws` give those."""
+    preferences = [2] * wins + [1] * losses + [1.5] * draws
+    (rate,) = annotated_win_rates(annotation(value, model, "text_davinci_003") for value in preferences)
+    assert rate.row.mean * 100 == pytest.approx(win_rate, abs=1e-9)
+    assert rate.standard_error * 100 == pytest.approx(standard_error, abs=1e-9)
+    assert rate.row.counts == {"win": wins, "tie": draws, "loss": losses}
+
+
 def test_zero_is_a_draw_and_what_is_no_preference_is_counted():
     values = [0, 2, None, float("nan"), "A", True, 3, 0.5]
     (rate,) = annotated_win_rates([*map(annotation, values), {"generator_1": "b", "generator_2": "m"}])

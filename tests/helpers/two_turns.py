@@ -50,7 +50,8 @@ def write_benchmark(folder, questions=QUESTIONS, references=REFERENCES, prompts=
 
 def answered(item, first="one", second="two", *, model="m", failures=(None, None)):
     messages = []
-    for number, text in enumerate((first, second)):
-        extra = {"failure": failures[number]} if failures[number] else {}
-        messages += [Message("user", f"question {number}"), Message("assistant", text, extra=extra)]
+    asked = next((one["turns"] for one in QUESTIONS if one["question_id"] == item), ["?", "?"])
+    for question, text, failure in zip(asked, (first, second), failures, strict=True):
+        messages.append(Message("user", question))
+        messages.append(Message("assistant", text, extra={"failure": failure} if failure else {}))
     return Dialogue(messages, id=str(item), source="mt-bench", metadata={"model": model})

@@ -18,11 +18,12 @@ def read_objects(path: str | Path) -> list[tuple[int, dict[str, Any]]]:
     if not Path(path).is_file():
         raise DataError("there is no such file", path=path)
     values = []
-    for raw in open_source(path).rows:
+    source = open_source(path)
+    for raw in source.rows:
         if isinstance(raw, DataError):
             raise DataError(raw.reason, path=path, line=raw.line)
-        # A whole document may be one array of records.
-        values += list(enumerate(raw.value, start=1)) if isinstance(raw.value, list) else [(raw.line, raw.value)]
+        is_array = source.whole and isinstance(raw.value, list)
+        values += list(enumerate(raw.value, start=1)) if is_array else [(raw.line, raw.value)]
     found: list[tuple[int, dict[str, Any]]] = []
     for line, value in values:
         if not isinstance(value, dict):

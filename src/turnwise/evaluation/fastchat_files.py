@@ -19,6 +19,7 @@ from turnwise.errors import ConfigError, DataError
 from turnwise.evaluation.benchmark import Item
 from turnwise.evaluation.mt_bench_files import first_choice
 from turnwise.evaluation.tables import Pair, pairs_of
+from turnwise.judging.ratings import published_choice, published_rating
 from turnwise.judging.records import Judgment, Unscored, Winner
 from turnwise.run import write_text
 
@@ -81,7 +82,8 @@ def read_fastchat_judgments(path: str | Path) -> list[Judgment]:
 
     The score -1 and the winner `error` become unscored: `failed` where the reply is `$ERROR$`, else `unparsable`. A
     judgment that occurs again (FastChat appends when it is run again) becomes the next `sample`. Of a pair, `model_1`
-    is the model and `model_2` the baseline, as in FastChat's comparisons with a baseline.
+    is the model and `model_2` the baseline, as in FastChat's comparisons with a baseline. Scores and winners are those
+    stored; a reply that names several is noted as `ambiguous`.
 
     Raises:
         DataError: A line is neither kind of judgment.
@@ -110,7 +112,7 @@ def _single(record: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
         raise ValueError(f"expected a number as 'score', found {score!r}")
     fields = {**_common(record), "model": str(record["model"]), "text": str(record["judgment"])}
-    fields["metadata"] = _kept(record, user_prompt=record["user_prompt"])
+    fields["metadata"] = _kept(record, user_prompt=record["user_prompt"], **published_rating(fields["text"]).notes)
     return {**fields, "unscored": _reason(record, fields["text"])} if score == -1 else {**fields, "score": float(score)}
 
 
@@ -127,8 +129,9 @@ def _pair(record: Mapping[str, Any]) -> list[dict[str, Any]]:
             "baseline": str(record["model_2"]),
             "position": position,
             "text": str(record[f"{game}_judgment"]),
-            "metadata": _kept(record, user_prompt=record[f"{game}_user_prompt"]),
         }
+        notes = published_choice(fields["text"]).notes
+        fields["metadata"] = _kept(record, user_prompt=record[f"{game}_user_prompt"], **notes)
         if winner == "error":
             fields["unscored"] = _reason(record, fields["text"], game)
         else:

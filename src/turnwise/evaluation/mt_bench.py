@@ -7,7 +7,6 @@ prompts of our own, whose scores are not comparable with published ones. See doc
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import ConfigError, DataError
 from turnwise.evaluation.benchmark import Benchmark, Item, ScoreRow, ScoreTable
-from turnwise.evaluation.mt_bench_files import Question, find_files, read_questions, read_references
+from turnwise.evaluation.mt_bench_files import Files, Question, References, find_files, read_questions
 from turnwise.evaluation.tables import Key, flip_rate, score_rows, spread_rows, win_rate_rows
 from turnwise.judging.judge import Judge, Rubric
 from turnwise.judging.prompt_set import Kind, PromptSet, Role, packaged_prompts
@@ -27,6 +26,7 @@ MAX_TOKENS = 1024
 """Of an answer, as in FastChat's runs."""
 
 _TURNS = ("turn 1", "turn 2")
+_SAME_FILE = "answers and questions must come from the same question file"
 
 
 class MTBench(Benchmark):
@@ -58,13 +58,11 @@ class MTBench(Benchmark):
         if samples < 1:
             raise ConfigError(f"expected at least one sample, found {samples}")
         path = Path(folder)
-        files = None if path.is_file() else find_files(path)
-        self.questions = {one.id: one for one in read_questions(path if files is None else files.questions)}
+        files = Files(path, {}) if path.is_file() else find_files(path)
+        self.questions = {one.id: one for one in read_questions(files.questions)}
         self.prompts: PromptSet = packaged_prompts() if prompts is None else read_published_prompts(prompts)
         self.samples = samples
-        self._reference_files = {} if files is None else dict(files.references)
-        self._override = None if references is None else read_references(references, self.questions.values())
-        self._references: dict[str, Mapping[str, tuple[str, str]]] = {}
+        self._references = References(list(self.questions.values()), files.references, references)
 
     def items(self) -> list[Item]:
         """The questions; answered at their category's temperature in at most 1,024 tokens."""
@@ -101,10 +99,10 @@ class MTBench(Benchmark):
         """
         references = any(one.needs_reference for one in self.questions.values())
         for second in (False, True):
-            for reference in {False, references}:
+            for reference in (False, True) if references else (False,):
                 self.prompts.rubric(Role(kind, second, reference))
         if references:
-            self._references_for(judge)
+            self._references.of(judge)
 
     async def score(self, answer: Dialogue, judge: ChatModel | None) -> list[Judgment]:
         """Two judgments (times `samples`): the first turn by itself, the second with the first in view.
@@ -189,7 +187,7 @@ class MTBench(Benchmark):
             else:
                 texts.update({f"answer{letter}_1": replies[0], f"answer{letter}_2": replies[1]})
         if question.needs_reference:
-            first, second = self._references_for(judge)[question.id]
+            first, second = self._references.of(judge)[question.id]
             texts.update(ref_answer_1=first, ref_answer_2=second)
         return self.prompts.fields(role, texts)
 
@@ -197,7 +195,8 @@ class MTBench(Benchmark):
         """Scores (all, by turn, by category; spread of repeats), or win rates with position flips.
 
         `all` is the mean over all scored answers, not the mean of the two turns' means: they differ where some are
-        unscored. `counts["truncated"]` says how many of a row's answers ended at the token limit.
+        unscored. `counts` says how many of a row's answers ended at the token limit (`truncated`) and how many
+        verdicts also name another one (`ambiguous`), where there are any.
         """
         single = [one for one in judgments if one.baseline is None and one.winner is None]
         pairs = [one for one in judgments if one.baseline is not None]
@@ -218,8 +217,8 @@ class MTBench(Benchmark):
         order = list(dict.fromkeys(one.category for one in self.questions.values()))
         by_turn = rows(judgments, _turn, order=_TURNS)
         by_category = rows(judgments, self._category, order=order, total=None)
-        by_turn = _with_truncated(by_turn, judgments, _turn)
-        by_category = _with_truncated(by_category, judgments, self._category)
+        by_turn = _with_marks(by_turn, judgments, _turn)
+        by_category = _with_marks(by_category, judgments, self._category)
         return [
             ScoreTable(title, "turn", by_turn, measure),
             ScoreTable(f"{title} by category", "category", by_category, measure),
@@ -238,27 +237,16 @@ class MTBench(Benchmark):
         if answer.id not in self.questions:
             raise DataError(
                 f"the answer {answer.id!r} is to no question of this set",
-                hint="answers and questions must come from the same question file",
+                hint=_SAME_FILE,
             )
-        return self.questions[answer.id]
+        question = self.questions[answer.id]
+        asked = [message.text for message in answer.messages if message.role == "user"]
+        if asked != list(question.turns[: len(asked)]):
+            raise DataError(f"the answer {answer.id!r} is to other words than the question of that id", hint=_SAME_FILE)
+        return question
 
     def _rubric(self, kind: Kind, question: Question, turn: int) -> Rubric:
         return self.prompts.rubric(Role(kind, turn == 1, question.needs_reference))
-
-    def _references_for(self, judge: str) -> Mapping[str, tuple[str, str]]:
-        """The references of a judge: FastChat keys them by judge's name, so another judge needs to be told."""
-        if self._override is not None:
-            return self._override
-        name = judge.split("@", 1)[0].removeprefix("openai:")
-        if name not in self._references:
-            if name not in self._reference_files:
-                found = ", ".join(self._reference_files) or "none"
-                raise ConfigError(
-                    f"no reference answers for the judge {name}; found those for: {found}",
-                    hint="name a file of reference answers for every judge with --references FILE",
-                )
-            self._references[name] = read_references(self._reference_files[name], self.questions.values())
-        return self._references[name]
 
 
 def _turn(judgment: Judgment) -> str | None:
@@ -300,13 +288,18 @@ def _user_prompt(rubric: Rubric, fields: Mapping[str, str]) -> str:
     return str(rubric.request(fields).messages[-1]["content"])
 
 
-def _with_truncated(rows: Sequence[ScoreRow], judgments: Sequence[Judgment], key: Key) -> list[ScoreRow]:
-    """Rows with the number of answers that ended at the token limit, where there are any."""
+def _with_marks(rows: Sequence[ScoreRow], judgments: Sequence[Judgment], key: Key) -> list[ScoreRow]:
+    """Rows with how many of their answers were truncated and how many of their verdicts are ambiguous."""
     cut = {(one.item, one.turn): key(one) for one in judgments if one.metadata.get("answer_failure") == "truncated"}
-    by_name = Counter(cut.values())
+    marked = {
+        "truncated": list(cut.values()),
+        "ambiguous": [key(one) for one in judgments if one.metadata.get("ambiguous")],
+    }
+    marks = {
+        row.name: {name: len(of) if row.name == "all" else of.count(row.name) for name, of in marked.items()}
+        for row in rows
+    }
     return [
-        replace(row, counts={**row.counts, "truncated": number})
-        if (number := len(cut) if row.name == "all" else by_name[row.name])
-        else row
+        replace(row, counts={**row.counts, **{name: number for name, number in marks[row.name].items() if number}})
         for row in rows
     ]

@@ -6,13 +6,13 @@ perhaps `required_temperature`. Source of the rules: FastChat, `fastchat/llm_jud
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from turnwise.data.objects import read_objects
-from turnwise.errors import DataError
+from turnwise.errors import ConfigError, DataError
 
 TEMPERATURES = {
     "writing": 0.7,
@@ -163,3 +163,45 @@ def first_choice(record: Mapping[str, Any]) -> list[str] | None:
     if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
         return None
     return turns
+
+
+class References:
+    """Reference answers by judge: FastChat keys them by the judge's name, so that another judge needs to be told.
+
+    Args:
+        questions: What is asked.
+        files: Files by judge's name.
+        override: A file for every judge, in place of those.
+
+    Raises:
+        DataError: The file for every judge is not what it should be.
+    """
+
+    def __init__(self, questions: Sequence[Question], files: Mapping[str, Path], override: str | Path | None) -> None:
+        self._questions = questions
+        self._files = files
+        self._override = None if override is None else read_references(override, questions)
+        self._read: dict[str, dict[str, tuple[str, str]]] = {}
+
+    def of(self, judge: str) -> Mapping[str, tuple[str, str]]:
+        """The two reference answers by question id.
+
+        Args:
+            judge: The judge's name: `gpt-4`, `gpt-4@https://host/v1` and `openai:gpt-4` are the same judge.
+
+        Raises:
+            ConfigError: There are none for this judge.
+            DataError: The file is not what it should be.
+        """
+        if self._override is not None:
+            return self._override
+        name = judge.split("@", 1)[0].removeprefix("openai:")
+        if name not in self._read:
+            if name not in self._files:
+                found = ", ".join(self._files) or "none"
+                raise ConfigError(
+                    f"no reference answers for the judge {name}; found those for: {found}",
+                    hint="name a file of reference answers for every judge with --references FILE",
+                )
+            self._read[name] = read_references(self._files[name], self._questions)
+        return self._read[name]
