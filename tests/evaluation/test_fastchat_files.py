@@ -123,6 +123,19 @@ def test_stored_pairs_give_fastchats_win_rate(tmp_path):
     assert (flips.mean, flips.counts) == (0.5, {"agree": 3, "first": 1, "second": 0, "half": 2})
 
 
+def test_pairs_are_turned_round_for_a_baseline_that_stands_first(tmp_path):
+    """The same verdicts seen from the other model: one win for one loss, the same ties, first and second place swapped
+    with it: 82's two verdicts still go to the answer shown first."""
+    path = write_lines(tmp_path / "gpt-4_pair.jsonl", PAIRS)
+    judgments = read_fastchat_judgments(path, baseline="m")
+    assert {(one.model, one.baseline) for one in judgments} == {("b", "m")}
+    assert [(one.position, one.winner) for one in judgments[:2]] == [("second", "baseline"), ("first", "baseline")]
+    (row,) = win_rate_rows(judgments, lambda one: None)
+    assert (row.mean, row.n, row.counts) == (0.5, 6, {"win": 1, "tie": 4, "loss": 1})
+    assert flip_rate(judgments).counts == {"agree": 3, "first": 1, "second": 0, "half": 2}
+    assert read_fastchat_judgments(path, baseline="b") == read_fastchat_judgments(path)
+
+
 @pytest.mark.parametrize(
     ("record", "message"),
     [

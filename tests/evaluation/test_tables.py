@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from turnwise.evaluation.tables import flip_rate, pairs_of, score_rows, spread_rows, win_rate_rows
 from turnwise.judging.records import Judgment
@@ -161,3 +163,42 @@ def test_scores_and_comparisons_do_not_mix():
     assert score_rows(PAIRS, by_category)[0].n == 0
     assert score_rows(PAIRS, by_category)[0].unscored == {}
     assert win_rate_rows([scored("a", 1)], by_category)[0].n == 0
+
+
+VERDICTS = st.sampled_from(["model", "baseline", "tie", None])
+OTHER = {"model": "baseline", "baseline": "model", "tie": "tie", None: None}
+PLACES = ("first", "second")
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(VERDICTS, VERDICTS), min_size=1, max_size=6))
+def test_the_win_rates_of_both_sides_add_up_to_one_and_the_flips_are_the_same(verdicts):
+    ours = [
+        compared(str(number), position, winner)
+        for number, pair in enumerate(verdicts)
+        for position, winner in zip(PLACES, pair, strict=True)
+    ]
+    theirs = [
+        compared(str(number), position, OTHER[winner])
+        for number, pair in enumerate(verdicts)
+        for position, winner in zip(reversed(PLACES), pair, strict=True)
+    ]
+    (one,), (other,) = (win_rate_rows(judgments, lambda _: None) for judgments in (ours, theirs))
+    assert (one.n, one.num_unscored) == (other.n, other.num_unscored)
+    assert one.n + one.num_unscored == len(verdicts)
+    if one.n:
+        assert one.mean + other.mean == pytest.approx(1)
+        assert sum(one.counts.values()) == one.n
+    assert flip_rate(ours).counts == flip_rate(theirs).counts
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.one_of(st.none(), st.integers(1, 10))), max_size=8))
+def test_every_judgment_is_in_n_or_counted_as_unscored_and_the_interval_holds_the_mean(drawn):
+    judgments = [scored(item, score, turn=turn) for turn, (item, score) in enumerate(drawn)]
+    total, *groups = score_rows(judgments, lambda one: one.item)
+    assert total.n + total.num_unscored == len(drawn)
+    assert sum(row.n for row in groups) == total.n
+    if total.low is not None:
+        scores = [score for _, score in drawn if score is not None]
+        assert min(scores) <= total.low <= total.high <= max(scores)

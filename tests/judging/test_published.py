@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from two_turns import PROMPTS, write_lines
 
@@ -56,6 +56,7 @@ def test_a_file_without_known_prompts_is_refused(tmp_path):
         read(tmp_path, [{"name": "mine"}])
 
 
+@settings(deadline=None)
 @given(
     pieces=st.lists(
         st.one_of(st.sampled_from(["{question}", "{answer}", "{{", "}}", "{{ x }}"]), st.text("ab \n{}", max_size=5)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnwise.judging.ratings import json_scores, last_choice, last_rating, published_choice, published_rating
@@ -100,12 +100,14 @@ def test_our_choice_stands_at_the_end_of_the_last_line():
     assert last_choice("Verdict: [[D]]").unscored == "unparsable"
 
 
+@settings(deadline=None)
 @given(quoted=st.text(max_size=200), rating=st.integers(1, 10))
 def test_no_quoted_text_before_the_last_line_changes_our_verdict(quoted, rating):
     assert last_rating(f"{quoted}[[10]]\nRating: [[{rating}]]").scores == {"overall": float(rating)}
     assert last_choice(f"{quoted}[[A]]\nVerdict: [[B]]").winner == "B"
 
 
+@settings(deadline=None)
 @given(text=st.text(alphabet='[]{}:",.ABC0189 \n\\nul', max_size=120))
 def test_parsers_never_raise_and_give_finite_scores_or_a_reason(text):
     for parse in (published_rating, last_rating, json_scores(), json_scores(("a", "b"))):

@@ -133,6 +133,14 @@ def test_inputs_without_a_meaning_are_refused(call):
         call()
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 64])
+def test_how_many_draws_are_made_together_changes_nothing(monkeypatch, at_once):
+    values, clusters = [1.0, 5.0, 2.0, 8.0, 3.0, 4.0], list("aabbcd")
+    expected = bootstrap_interval(values, clusters, seed=2, n=100)
+    monkeypatch.setattr("turnwise.statistics.resampling._AT_ONCE", at_once)
+    assert bootstrap_interval(values, clusters, seed=2, n=100) == expected
+
+
 def test_paired_intervals_are_those_of_the_differences():
     """Items are hard and easy for both alike: the differences are all 1, so the interval is 1 to 1."""
     assert paired_bootstrap_interval([2, 6, 10], [1, 5, 9]) == (1, 1)

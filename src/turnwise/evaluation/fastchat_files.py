@@ -77,13 +77,17 @@ def _reply(text: str) -> Message:
     return Message("assistant", text)
 
 
-def read_fastchat_judgments(path: str | Path) -> list[Judgment]:
+def read_fastchat_judgments(path: str | Path, *, baseline: str | None = None) -> list[Judgment]:
     """Read stored judgments, single or pairwise; what a line says is told by its keys.
 
     The score -1 and the winner `error` become unscored: `failed` where the reply is `$ERROR$`, else `unparsable`. A
     judgment that occurs again (FastChat appends when it is run again) becomes the next `sample`. Of a pair, `model_1`
     is the model and `model_2` the baseline, as in FastChat's comparisons with a baseline. Scores and winners are those
     stored; a reply that names several is noted as `ambiguous`.
+
+    Args:
+        path: `*_single.jsonl` or `*_pair.jsonl`.
+        baseline: Pairs whose `model_1` this is are turned round, so that it is the baseline of all its pairs.
 
     Raises:
         DataError: A line is neither kind of judgment.
@@ -92,7 +96,7 @@ def read_fastchat_judgments(path: str | Path) -> list[Judgment]:
     seen: Counter[tuple[Any, ...]] = Counter()
     for line, record in read_objects(path):
         try:
-            found = _pair(record) if "g1_winner" in record else [_single(record)]
+            found = _pair(record, baseline) if "g1_winner" in record else [_single(record)]
         except (KeyError, TypeError, ValueError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise DataError(f"not a judgment of FastChat: {what}", path=path, line=line) from None
@@ -116,31 +120,31 @@ def _single(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**fields, "unscored": _reason(record, fields["text"])} if score == -1 else {**fields, "score": float(score)}
 
 
-def _pair(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _pair(record: Mapping[str, Any], baseline: str | None) -> list[dict[str, Any]]:
+    model_1, model_2 = str(record["model_1"]), str(record["model_2"])
+    turned = model_1 == baseline
+    names = (model_2, model_1) if turned else (model_1, model_2)
+    winners: dict[str, Winner] = {"tie": "tie", "model_1": "model", "model_2": "baseline"}
+    if turned:
+        winners.update(model_1="baseline", model_2="model")
     judgments = []
-    # Winners are stored by model in both games, whichever stood first (`play_a_match_pair`).
-    for game, position in (("g1", "first"), ("g2", "second")):
+    # Winners are stored by model in both games, whichever stood first (`play_a_match_pair`); model_1 does in g1.
+    for game, shown_first in (("g1", not turned), ("g2", turned)):
         winner = record[f"{game}_winner"]
-        if winner != "error" and winner not in _WINNERS:
+        if winner != "error" and winner not in winners:
             raise ValueError(f"expected {game}_winner to be model_1, model_2, tie or error, found {winner!r}")
+        text = str(record[f"{game}_judgment"])
         fields = {
             **_common(record),
-            "model": str(record["model_1"]),
-            "baseline": str(record["model_2"]),
-            "position": position,
-            "text": str(record[f"{game}_judgment"]),
+            "model": names[0],
+            "baseline": names[1],
+            "position": "first" if shown_first else "second",
+            "text": text,
+            "metadata": _kept(record, user_prompt=record[f"{game}_user_prompt"], **published_choice(text).notes),
         }
-        notes = published_choice(fields["text"]).notes
-        fields["metadata"] = _kept(record, user_prompt=record[f"{game}_user_prompt"], **notes)
-        if winner == "error":
-            fields["unscored"] = _reason(record, fields["text"], game)
-        else:
-            fields["winner"] = _WINNERS[winner]
-        judgments.append(fields)
+        verdict = {"unscored": _reason(record, text, game)} if winner == "error" else {"winner": winners[winner]}
+        judgments.append({**fields, **verdict})
     return judgments
-
-
-_WINNERS: dict[str, Winner] = {"model_1": "model", "model_2": "baseline", "tie": "tie"}
 
 
 def _common(record: Mapping[str, Any]) -> dict[str, Any]:

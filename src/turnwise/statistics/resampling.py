@@ -8,6 +8,9 @@ import numpy as np
 
 from turnwise.statistics.ranking import Numbers
 
+_AT_ONCE = 200_000
+"""Numbers drawn together: some megabytes."""
+
 
 def bootstrap_interval(
     values: Numbers,
@@ -52,11 +55,12 @@ def bootstrap_interval(
     sums = np.bincount(members, weights=numbers)
     sizes = np.bincount(members)
     draw = np.random.default_rng(seed)
-    # One draw at a time: n draws at once would need n x clusters numbers.
+    # Some draws at a time: all at once would need n x clusters numbers. The draws are the same however they are split.
     means = np.empty(n)
-    for number in range(n):
-        chosen = draw.integers(0, len(sums), size=len(sums))
-        means[number] = sums[chosen].sum() / sizes[chosen].sum()
+    together = max(1, _AT_ONCE // len(sums))
+    for start in range(0, n, together):
+        chosen = draw.integers(0, len(sums), size=(min(together, n - start), len(sums)))
+        means[start : start + together] = sums[chosen].sum(axis=1) / sizes[chosen].sum(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
