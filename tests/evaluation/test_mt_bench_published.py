@@ -17,6 +17,8 @@ from turnwise.evaluation.mt_bench import MTBench
 from turnwise.evaluation.tables import score_rows
 from turnwise.judging.prompt_set import ROLES
 from turnwise.judging.ratings import published_rating
+from turnwise.llm.drive import run_all
+from turnwise.llm.scripted import ScriptedModel
 
 pytestmark = pytest.mark.data
 
@@ -202,3 +204,24 @@ def test_filling_equals_str_format_on_the_file_itself_also_for_texts_that_look_l
             {"role": "user", "content": raw[rubric.name]["prompt_template"].format(**texts)},
         ]
         assert request.sampling.to_dict() == {"temperature": 0, "max_tokens": 2048}
+
+
+@pytest.mark.parametrize("model", [model for models in ANSWERED.values() for model in models])
+def test_judging_stored_answers_again_gives_the_published_table(published, stored, public_data, model):
+    """The whole way, from stored answers to tables, with a judge that gives GPT-4's stored reply to exactly the stored
+    prompt (and fails on any other). One model has an empty reply, which is `no_answer` here together with the turn
+    behind it; GPT-4 had given both a 1, so that (3.96875 * 160 - 2) / 158 is left."""
+    file = next(file for file, models in ANSWERED.items() if model in models)
+    replies = {one.metadata["user_prompt"]: one.text for one in stored(file)[0] if one.model == model}
+    judge = ScriptedModel(lambda request: replies[request.messages[-1]["content"]], name="gpt-4")
+    path = public_data / "mtbench_judgments" / f"answer_{model}.jsonl"
+    answers = read_fastchat_answers(path, published.items(), model=model)
+    scored = run_all(lambda answer: published.score(answer, judge), answers)
+    total, *turns = published.tables([one for group in scored for one in group])[0].rows
+    if model == "llama2_7b":
+        assert (total.mean, total.n) == (pytest.approx((3.96875 * 160 - 2) / 158), 158)
+        assert total.unscored == {"no_answer": 2}
+    else:
+        assert [row.n for row in (total, *turns)] == [160, 80, 80]
+        for row, expected in zip((total, *turns), PUBLISHED[model], strict=True):
+            assert abs(row.mean - expected) <= 0.0005 + 1e-9
