@@ -96,15 +96,21 @@ def test_a_truncated_answer_is_judged_as_it_stands_and_counted(published):
     assert rows == {"all": {"truncated": 1}, "turn 1": {"truncated": 1}, "turn 2": {}, "writing": {"truncated": 1}}
 
 
+@pytest.mark.parametrize("answer", [answered(1, failures=(None, "empty")), answered(1, second=" \n")])
+def test_an_empty_answer_is_judged_as_it_stands_and_counted(published, answer):
+    judgments = run_one(published.score(answer, judge_of()))
+    assert [one.score for one in judgments] == [7.0, 7.0]
+    assert published.tables(judgments)[0].rows[0].counts == {"empty": 1}
+
+
 @pytest.mark.parametrize(
     ("answer", "reasons", "detail"),
     [
         (answered(1, failures=(None, "server")), (None, "no_answer"), "the reply to turn 2 failed: server"),
         (answered(1, failures=("server", None)), ("no_answer", "no_answer"), "the reply to turn 1 failed: server"),
-        (answered(1, second=" \n"), (None, "no_answer"), "the reply to turn 2 is empty"),
     ],
 )
-def test_a_failed_or_empty_answer_is_no_answer_and_costs_no_judgment(published, answer, reasons, detail):
+def test_a_failed_answer_is_no_answer_and_costs_no_judgment(published, answer, reasons, detail):
     judge = judge_of()
     judgments = run_one(published.score(answer, judge))
     assert tuple(one.unscored for one in judgments) == reasons
@@ -161,9 +167,9 @@ def test_a_judge_that_always_takes_the_first_gives_ties_and_flips(published):
 
 def test_a_missing_answer_of_either_side_is_dropped_from_win_rates_and_counted(published):
     judge = judge_of("[[A]]")
-    judgments = run_one(published.compare(answered(1), answered(1, model="b", failures=(None, "empty")), judge))
+    judgments = run_one(published.compare(answered(1), answered(1, model="b", failures=(None, "server")), judge))
     assert [one.unscored for one in judgments] == [None, None, "no_answer", "no_answer"]
-    assert judgments[-1].metadata["detail"] == "b: the reply to turn 2 failed: empty"
+    assert judgments[-1].metadata["detail"] == "b: the reply to turn 2 failed: server"
     total = published.tables(judgments)[0].rows[0]
     assert (total.n, total.unscored) == (1, {"no_answer": 1})
     assert len(judge.requests) == 2

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import ConfigError, DataError
-from turnwise.evaluation.benchmark import Benchmark, Item, ScoreRow, ScoreTable
+from turnwise.evaluation.benchmark import Benchmark, Item, ScoreRow, ScoreTable, is_given
 from turnwise.evaluation.mt_bench_files import Files, Question, References, find_files, read_questions
 from turnwise.evaluation.tables import Key, flip_rate, score_rows, spread_rows, win_rate_rows
 from turnwise.judging.judge import Judge, Rubric
@@ -107,7 +107,7 @@ class MTBench(Benchmark):
     async def score(self, answer: Dialogue, judge: ChatModel | None) -> list[Judgment]:
         """Two judgments (times `samples`): the first turn by itself, the second with the first in view.
 
-        A truncated reply is judged as it stands, as FastChat does, and marked in the judgment's metadata
+        A truncated or empty reply is judged as it stands, as FastChat does, and marked in the judgment's metadata
         (`answer_failure`). A reply that failed otherwise, and a second turn after such a first one, is `no_answer`.
         """
         if judge is None:
@@ -230,7 +230,10 @@ class MTBench(Benchmark):
         return judgment.metadata.get("category")
 
     def _metadata(self, question: Question, answer: Dialogue, turn: int) -> dict[str, object]:
-        failure = answer.replies[turn].extra.get("failure") if turn < answer.num_turns else None
+        reply = answer.replies[turn] if turn < answer.num_turns else None
+        failure = reply.extra.get("failure") if reply is not None else None
+        if reply is not None and failure is None and not reply.text.strip():
+            failure = "empty"  # stored answers do not say so
         return {"category": question.category} | ({} if failure is None else {"answer_failure": failure})
 
     def _question(self, answer: Dialogue) -> Question:
@@ -264,10 +267,8 @@ def _problem(answer: Dialogue, turn: int) -> str | None:
         if number >= len(replies):
             return f"turn {number + 1} has no reply"
         failure = replies[number].extra.get("failure")
-        if failure is not None and failure != "truncated":
+        if not is_given(failure):
             return f"the reply to turn {number + 1} failed: {failure}"
-        if not replies[number].text.strip():
-            return f"the reply to turn {number + 1} is empty"
     return None
 
 
@@ -289,10 +290,15 @@ def _user_prompt(rubric: Rubric, fields: Mapping[str, str]) -> str:
 
 
 def _with_marks(rows: Sequence[ScoreRow], judgments: Sequence[Judgment], key: Key) -> list[ScoreRow]:
-    """Rows with how many of their answers were truncated and how many of their verdicts are ambiguous."""
-    cut = {(one.item, one.turn): key(one) for one in judgments if one.metadata.get("answer_failure") == "truncated"}
+    """Rows with how many answers were truncated or empty, and how many verdicts are ambiguous."""
+
+    def answers(failure: str) -> list[str | None]:
+        found = {(one.item, one.turn): key(one) for one in judgments if one.metadata.get("answer_failure") == failure}
+        return list(found.values())
+
     marked = {
-        "truncated": list(cut.values()),
+        "truncated": answers("truncated"),
+        "empty": answers("empty"),
         "ambiguous": [key(one) for one in judgments if one.metadata.get("ambiguous")],
     }
     marks = {
