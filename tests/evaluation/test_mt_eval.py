@@ -299,7 +299,7 @@ def test_without_a_judge_a_judged_group_is_refused(raw):
 def test_answers_to_other_dialogues_are_refused(raw):
     benchmark = MTEval(raw, groups=["expansion"])
     answer = answered(benchmark, "expansion/1")
-    with pytest.raises(DataError, match="found the id .other."):
+    with pytest.raises(DataError, match=r"found the id .other."):
         run_one(benchmark.score(Dialogue(answer.messages, id="other"), judge_that_says(1)))
     with pytest.raises(DataError, match="expected 7 replies, found 6"):
         run_one(benchmark.score(Dialogue(answer.messages[:-1], id=answer.id), judge_that_says(1)))
