@@ -229,8 +229,8 @@ def test_failed_replies_are_unscored_and_truncated_ones_are_scored_as_they_stand
     judge = judge_that_says(9)
     judgments = run_one(benchmark.score(run_one(benchmark.answer(benchmark.items()[0], model)), judge))
     assert [one.unscored for one in judgments] == [None, "no_answer", None, None, None, None, None]
-    assert judgments[0].metadata["truncated"] is True
-    assert judgments[1].metadata["failure"] == "server"
+    assert judgments[0].metadata["answer_failure"] == "truncated"
+    assert judgments[1].metadata["answer_failure"] == "server"
     assert len(judge.requests) == 6
     row = benchmark.tables(judgments)[0].rows[0]
     assert (row.name, row.n, row.unscored) == ("expansion", 6, {"no_answer": 1})

@@ -179,7 +179,7 @@ def test_a_failed_reply_ends_the_game_unscored_and_a_truncated_one_does_not():
     replies = iter([ChatReply("hm", failure="truncated"), ChatReply("", failure="server", detail="502")])
     benchmark, _, answers, (one,) = played(lambda request: next(replies), [RISING])
     assert one.unscored == "no_answer"
-    assert (one.metadata["failure"], one.metadata["invalid"]) == ("server", 1)
+    assert (one.metadata["answer_failure"], one.metadata["invalid"]) == ("server", 1)
     assert [message.extra.get("failure") for message in answers[0].replies] == ["truncated", "server"]
     assert benchmark.tables([one])[0].rows[0].unscored == {"no_answer": 1}
 
@@ -191,7 +191,7 @@ def test_stored_games_are_scored_as_they_were_played():
     assert run_one(benchmark.score(again, None)) == judgments
     unfinished = Dialogue(again.messages[:-2], id=again.id, metadata=again.metadata)
     (one,) = run_one(benchmark.score(unfinished, None))
-    assert (one.unscored, one.metadata["failure"]) == ("no_answer", "unfinished")
+    assert (one.unscored, one.metadata["answer_failure"]) == ("no_answer", "unfinished")
     longer = Dialogue([*again.messages, Message("assistant", "GUESS: True")], id=again.id, metadata=again.metadata)
     with pytest.raises(DataError, match="over before its last reply"):
         run_one(benchmark.score(longer, None))

@@ -19,6 +19,7 @@ from turnwise.evaluation.mt_eval_prompts import JUDGED, OURS, published_rubrics
 from turnwise.evaluation.mt_eval_tables import mt_eval_tables
 from turnwise.evaluation.text_counts import count_sentences, count_words
 from turnwise.judging.judge import Judge
+from turnwise.judging.prompt import fill
 from turnwise.judging.records import Judgment
 from turnwise.llm.chat import ChatModel
 
@@ -66,8 +67,8 @@ class MTEval(Benchmark):
     async def score(self, answer: Dialogue, judge: ChatModel | None) -> list[Judgment]:
         """One judgment per answered turn (and repeat).
 
-        A reply that was cut at its token limit is scored as it stands and marked `truncated` in the metadata, as the
-        authors' program does; any other failed reply is unscored as `no_answer`.
+        A reply that was cut at its token limit is scored as it stands and marked in the metadata (`answer_failure`), as
+        the authors' program does; any other failed reply is unscored as `no_answer`.
 
         Raises:
             ConfigError: The answer's group needs a judge and there is none.
@@ -105,10 +106,9 @@ class MTEval(Benchmark):
         reply = replies[turn]
         failure = reply.extra.get("failure")
         metadata = {**case.item.metadata, "category": case.turns[turn].task or case.item.metadata["category"]}
-        if failure == "truncated" and reply.text:
-            metadata["truncated"] = True
-        elif failure is not None:
-            metadata.update(failure=failure, detail=reply.extra.get("detail", ""))
+        if failure is not None:
+            metadata.update(answer_failure=failure, detail=reply.extra.get("detail", ""))
+        if failure not in (None, "truncated"):
             by = judge.name if judge is not None and case.group in JUDGED else "program"
             return [Judgment(case.item.id, turn, model, by, unscored="no_answer", metadata=metadata)]
         if case.group not in JUDGED:
@@ -119,7 +119,9 @@ class MTEval(Benchmark):
             ]
         assert judge is not None  # noqa: S101 - checked by the caller; for the type checker
         fields = self._fields(case, turn, replies)
-        grader = Judge(judge, self._prompts.rubrics[case.group], self._samples)
+        rubric = self._prompts.rubrics[case.group]
+        metadata["user_prompt"] = fill(rubric.template, fields)
+        grader = Judge(judge, rubric, self._samples)
         return await grader.grade(fields, item=case.item.id, turn=turn, model=model, metadata=metadata)
 
     def _fields(self, case: Case, turn: int, replies: list[Message]) -> dict[str, str]:

@@ -112,7 +112,7 @@ class WILT(Benchmark):
             game.hear(reply.text)
         metadata.update(_measures(game))
         if game.outcome is None:
-            metadata.update(failure=failure or "unfinished", detail=detail)
+            metadata.update(answer_failure=failure or "unfinished", detail=detail)
             return [
                 Judgment(answer.id, None, model, "program", "solved", PROMPT, unscored="no_answer", metadata=metadata)
             ]
