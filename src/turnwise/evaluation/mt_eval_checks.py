@@ -15,10 +15,17 @@ from turnwise.evaluation.mt_eval_texts import GlobalInstruction
 from turnwise.evaluation.text_counts import count_sentences, is_emoji, script_shares
 
 _PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
-_NOT_BULGARIAN = frozenset("ыэёіїєґјљњћђџѓќѕў")
-"""Cyrillic letters that Bulgarian does not have; each of its relatives uses some in nearly every sentence."""
+_NOT_BULGARIAN = re.compile("[ыэёіїєґјљњћђџѓќѕў]|ь(?!о)")
+"""Cyrillic letters that Bulgarian does not have, or not there; each of its relatives uses some in most sentences."""
 _TOLERATED = 0.005
 """Share of such letters that is taken for names and quotations."""
+_BULGARIAN = re.compile(
+    "е|са|се|да|ще|от|със|във|че|като|това|този|тази|който|която|които|може|има|бъде|към|си|ли|ме|ви|.*ъ.*"
+)
+_RUSSIAN = re.compile(
+    "что|как|кто|это|с|к|у|о|он|она|они|мы|вы|я|для|был|есть|же|бы|его|если|только|мне|вас|чтобы|также|какое|нет"
+)
+"""Words that one of the two has and the other has not, or seldom."""
 
 
 def names_label(reply: str, label: str) -> bool:
@@ -48,7 +55,10 @@ def _ends_with(reply: str, phrase: str) -> bool:
 
 
 def _in_language(reply: str, language: str) -> bool:
-    """More than half of the letters are of the language's script; a reply without any letter passes."""
+    """More than half of the letters are of the language's script, and the words not its relatives'.
+
+    A reply without any letter passes, as in the authors' program.
+    """
     if not reply.strip():
         return False
     shares = script_shares(reply)
@@ -56,9 +66,13 @@ def _in_language(reply: str, language: str) -> bool:
         return True
     if language == "Punjabi":
         return shares.get("GURMUKHI", 0) > 0.5
-    foreign = sum(letter in _NOT_BULGARIAN for letter in reply.lower())
-    cyrillic = sum("\u0400" <= letter <= "\u04ff" for letter in reply)
-    return shares.get("CYRILLIC", 0) > 0.5 and foreign <= _TOLERATED * cyrillic
+    if shares.get("CYRILLIC", 0) <= 0.5:
+        return False
+    text = reply.lower()
+    cyrillic = len(re.findall("[\u0400-\u04ff]", text))
+    words = re.findall(r"[^\W\d_]+", text)
+    balance = sum(bool(_BULGARIAN.fullmatch(word)) - bool(_RUSSIAN.fullmatch(word)) for word in words)
+    return len(_NOT_BULGARIAN.findall(text)) <= _TOLERATED * cyrillic and balance >= 0
 
 
 def _is_json(reply: str) -> bool:
