@@ -48,6 +48,21 @@ def test_following_replies_pass_and_others_fail(kind, value, good, bad):
     assert Instruction.from_dict(one.to_dict()) == one
 
 
+HOSTILE = ["\n" * 10**5, "." * 10**5 + "x", "[" * 10**5, "<<" + "a" * 10**5, "- " * 10**5, "* \n" * 10**5, "! " * 10**5]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:3]))
+def test_checks_of_long_hostile_replies_end(text):
+    """A check that took time with the square of the length would take minutes here."""
+    from turnwise.evaluation.mt_eval_checks import follows
+    from turnwise.evaluation.mt_eval_texts import GLOBAL_INSTRUCTIONS
+
+    for kind, value, _, _ in CASES:
+        assert instruction(kind, value).follows(text) in (True, False)
+    for pair in GLOBAL_INSTRUCTIONS.values():
+        assert follows(pair[0], text) in (True, False)
+
+
 def test_every_kind_is_tried():
     assert {kind for kind, *_ in CASES} == set(KINDS)
 

@@ -70,6 +70,7 @@ VIOLATING = [
     ("combination:two_responses", 0, "Yes.\n******\n\n******\nNo."),
     ("combination:two_responses", 0, "a ****** b ****** c"),
     ("content:placeholder", 1, "Write to [name]."),
+    ("content:placeholder", 1, "[a\nb] [[c] ]"),
     ("format:constrained_response", 0, "my answer is yes."),
 ]
 

@@ -142,7 +142,7 @@ KINDS: dict[str, Kind] = {
     "most_sentences": Kind(lambda reply, number: count_sentences(reply) <= number, "number"),
     "bullets": Kind(lambda reply, number: _count_bullets(reply) == number, "number"),
     "paragraphs": Kind(lambda reply, number: _count_paragraphs(reply) == number, "number"),
-    "title": Kind(lambda reply: re.search(r"<<[^<>\n]*\w[^<>\n]*>>", reply) is not None),
+    "title": Kind(lambda reply: any(re.search(r"\w", title) for title in re.findall(r"<<([^<>\n]*)>>", reply))),
     "placeholders": Kind(lambda reply, number: len(re.findall(r"\[[^\[\]\n]+\]", reply)) >= number, "number"),
 }
 """Every kind, by name."""

@@ -87,8 +87,8 @@ def _is_json(reply: str) -> bool:
 
 
 def _has_bullets(reply: str, number: int) -> bool:
-    stars = re.findall(r"^\s*\*[^*].*$", reply, flags=re.MULTILINE)
-    dashes = re.findall(r"^\s*-.*$", reply, flags=re.MULTILINE)
+    stars = re.findall(r"^[^\S\n]*\*[^*].*$", reply, flags=re.MULTILINE)
+    dashes = re.findall(r"^[^\S\n]*-.*$", reply, flags=re.MULTILINE)
     return len(stars) + len(dashes) == number
 
 
@@ -109,7 +109,8 @@ def _two_responses(reply: str) -> bool:
 
 
 def _has_placeholders(reply: str, at_least: int) -> bool:
-    return len(re.findall(r"\[.*?\]", reply)) >= at_least
+    # As many as the pattern \[.*?\] finds, in time that grows with the length only.
+    return sum("[" in part.rpartition("\n")[2] for part in reply.split("]")[:-1]) >= at_least
 
 
 def _has_option(reply: str, options: list[str]) -> bool:

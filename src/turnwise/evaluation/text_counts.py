@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_END = re.compile(r"([.!?]+)[\"'”’)\]}»]*(?=\s|$)|[。！？]+[”’」』）]*")
+_END = re.compile(r"(?<![.!?])([.!?]++)[\"'”’)\]}»]*+(?=\s|$)|[。！？]++[”’」』）]*+")
+_INK = re.compile(r"\S")
 _WORD_BEFORE = re.compile(r"[^\s(\[{\"'“‘*_]+$")
 _NEVER = frozenset(
     (
@@ -104,7 +105,7 @@ def count_sentences(text: str) -> int:
     for mark in _END.finditer(text):
         if _goes_on(text, mark):
             continue
-        count += any(not character.isspace() for character in text[start : mark.end()])
+        count += 1
         start = mark.end()
     return count + bool(re.search(r"\w", text[start:]))
 
@@ -112,12 +113,13 @@ def count_sentences(text: str) -> int:
 def _goes_on(text: str, mark: re.Match[str]) -> bool:
     """Whether the sentence goes on after this end mark."""
     dots = mark.group(1)
-    following = text[mark.end() :].lstrip()[:1]
-    if not dots or not following or set(dots) != {"."}:
+    ink = _INK.search(text, mark.end())
+    if not dots or ink is None or set(dots) != {"."}:
         return False
+    following = ink.group(0)
     if len(dots) > 1:
         return True
-    before = _WORD_BEFORE.search(text[: mark.start()][-40:])
+    before = _WORD_BEFORE.search(text[max(0, mark.start() - 40) : mark.start()])
     word = before.group(0) if before else ""
     if len(word) == 1 and word.isupper() and word != "I":
         return following.isupper()
