@@ -45,6 +45,8 @@ def test_the_same_rule_in_other_words_is_the_same_rule(rule, guess):
     [
         ("rising", "x <= y <= z"),
         ("rising", "x < y < z and z < 500"),
+        ("rising", "x < y < z and z < 5000"),
+        ("all-positive", "min(x, y, z) > 0 and x + y + z < 123456"),
         ("sum-above-ten", "x + y + z >= 10"),
         ("sum-above-ten", "x + y + z > 10.01"),
         ("narrow", "max(x, y, z) - min(x, y, z) <= 4"),
