@@ -16,6 +16,7 @@ from turnwise.evaluation.instruction_checks import KINDS, Instruction
 from turnwise.evaluation.instruction_data import generate_dialogues, instructions_of
 from turnwise.evaluation.instruction_texts import CLOSINGS, OPENINGS, QUESTIONS, UNWANTED, WANTED, WORDINGS
 from turnwise.evaluation.instructions import PIF
+from turnwise.judging.records import Judgment
 from turnwise.llm.chat import ChatReply, Sampling
 from turnwise.llm.drive import run_all, run_one
 from turnwise.llm.scripted import ScriptedModel
@@ -249,6 +250,14 @@ def test_files_without_proper_instructions_are_refused(tmp_path, message, said):
 def test_dialogues_that_cannot_be_made_are_refused(settings, said):
     with pytest.raises(ConfigError, match=said):
         generate_dialogues(**{"number": 1, **settings})
+
+
+def test_the_tables_can_be_made_again_from_stored_judgments():
+    items = generate_dialogues(3, turns=3, per_turn=2, seed=2)
+    benchmark = PIF(items, repeats=2)
+    _, _, judgments = scored(benchmark, lambda request: "Short, and 1 thing!" * (1 + request.sample))
+    stored = [Judgment.from_dict(json.loads(json.dumps(one.to_dict()))) for one in judgments]
+    assert benchmark.tables(stored) == benchmark.tables(judgments)
 
 
 def test_several_greedy_replies_are_refused():

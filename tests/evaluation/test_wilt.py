@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from turnwise.dialogue import Dialogue, Message
@@ -10,6 +12,7 @@ from turnwise.evaluation.wilt import WILT
 from turnwise.evaluation.wilt_game import Game
 from turnwise.evaluation.wilt_grammar import parse_expression
 from turnwise.evaluation.wilt_rules import RULES, Rule, compare, points
+from turnwise.judging.records import Judgment
 from turnwise.llm.chat import ChatReply
 from turnwise.llm.drive import run_all, run_one
 from turnwise.llm.scripted import ScriptedModel
@@ -197,6 +200,14 @@ def test_stored_games_are_scored_as_they_were_played():
     longer = Dialogue([*again.messages, Message("assistant", "GUESS: True")], id=again.id, metadata=again.metadata)
     with pytest.raises(DataError, match="over before its last reply"):
         run_one(benchmark.score(longer, None))
+
+
+def test_the_tables_can_be_made_again_from_stored_judgments():
+    replies = iter(["GUESS: x < y", "GUESS: x > y > z", "no", "no", "no"])
+    benchmark, _, _, judgments = played(lambda request: next(replies), RULES[:3])
+    assert [one.metadata["outcome"] for one in judgments] == ["wrong", "solved", "invalid"]
+    stored = [Judgment.from_dict(json.loads(json.dumps(one.to_dict()))) for one in judgments]
+    assert benchmark.tables(stored) == benchmark.tables(judgments)
 
 
 def test_settings_that_make_no_game_are_refused():
