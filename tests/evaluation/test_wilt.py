@@ -94,7 +94,8 @@ def test_a_game_is_told_test_by_test_and_ends_with_the_guess():
     )
     assert "all tests are used up" in game.hear("TEST: 1, 2, 3")
     assert game.hear("<think>GUESS: True</think>\n- GUESS: `x < y and y < z`") is None
-    assert (game.outcome, game.consistent, game.repeated, len(game.invalid)) == ("solved", True, 0, 1)
+    assert (game.end, game.consistent, game.repeated, len(game.invalid)) == ("guessed", True, 0, 1)
+    assert game.agreement().same
     with pytest.raises(ValueError, match="over"):
         game.hear("GUESS: True")
 
@@ -120,11 +121,11 @@ def test_a_game_is_told_test_by_test_and_ends_with_the_guess():
 def test_a_reply_that_cannot_be_read_is_told_why_and_counted(reply, reason):
     game = Game(RISING)
     assert reason in game.hear(reply)
-    assert game.outcome is None
+    assert game.end is None
     assert len(game.invalid) == 1
     game.hear(reply)
     assert game.hear(reply) is None
-    assert game.outcome == "invalid"
+    assert game.end == "invalid"
 
 
 def played(script, rules=RULES, **settings):

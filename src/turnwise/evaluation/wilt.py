@@ -107,23 +107,22 @@ class WILT(Benchmark):
             if reply.extra.get("failure") not in (None, "truncated"):
                 failure, detail = reply.extra["failure"], str(reply.extra.get("detail", ""))
                 break
-            if game.outcome is not None:
+            if game.end is not None:
                 raise DataError(f"{answer.id}: the game was over before its last reply")
             game.hear(reply.text)
         metadata.update(_measures(game))
-        if game.outcome is None:
+        if game.end is None:
             metadata.update(answer_failure=failure or "unfinished", detail=detail)
-            return [
-                Judgment(answer.id, None, model, "program", "solved", PROMPT, unscored="no_answer", metadata=metadata)
-            ]
-        score = float(game.outcome == "solved")
-        return [Judgment(answer.id, None, model, "program", "solved", PROMPT, score=score, metadata=metadata)]
+        verdict: dict[str, Any] = {"unscored": "no_answer"}
+        if game.end is not None:
+            verdict = {"score": float(metadata["outcome"] == "solved")}
+        return [Judgment(answer.id, None, model, "program", "solved", PROMPT, metadata=metadata, **verdict)]
 
     def tables(self, judgments: Sequence[Judgment]) -> list[ScoreTable]:
         """Share of rules that were found, by difficulty; outcomes; tests used; how many of them were repeats."""
         main = score_rows(judgments, _difficulty, order=DIFFICULTIES)
         tables = [ScoreTable("Rules found", "difficulty", main, measure="share")]
-        rows = score_rows(judgments, lambda one: str(one.metadata.get("outcome")), total=None)
+        rows = score_rows(judgments, lambda one: str(one.metadata.get("outcome") or "no answer"), total=None)
         tables.append(ScoreTable("Outcomes", "outcome", rows, measure="share"))
         for key, title, measure in (
             ("tests", "Tests used", "tests"),
@@ -153,17 +152,19 @@ class WILT(Benchmark):
 
 def _measures(game: Game) -> dict[str, Any]:
     tests = len(game.tests)
+    agreement = game.agreement()
     measures: dict[str, Any] = {
-        "outcome": game.outcome,
+        "outcome": game.end,
         "tests": tests,
         "repeated": game.repeated,
         "repeated_share": game.repeated / tests if tests else None,
         "invalid": len(game.invalid),
     }
-    if game.guess is not None and game.agreement is not None:
-        measures.update(guess=game.guess.text, consistent=game.consistent, agreement=game.agreement.share)
-        if game.agreement.difference is not None:
-            measures["difference"] = [float(number) for number in game.agreement.difference]
+    if game.guess is not None and agreement is not None:
+        measures["outcome"] = "solved" if agreement.same else "wrong"
+        measures.update(guess=game.guess.text, consistent=game.consistent, agreement=agreement.share)
+        if agreement.difference is not None:
+            measures["difference"] = [float(number) for number in agreement.difference]
     return measures
 
 

@@ -13,8 +13,8 @@ from typing import Literal
 from turnwise.evaluation.wilt_grammar import Expression, Refused, exact, parse_expression
 from turnwise.evaluation.wilt_rules import Agreement, Rule, Triple, compare
 
-Outcome = Literal["solved", "wrong", "invalid"]
-"""`invalid`: too many replies that could not be read."""
+End = Literal["guessed", "invalid"]
+"""How a game ends: with a guess, or with too many replies that could not be read."""
 
 _NUMBER = re.compile(r"[+-]?(?:\d{1,9}(?:\.\d{1,6})?|\.\d{1,6})")
 _MOST_READ = 20_000
@@ -46,8 +46,7 @@ class Game:
         tests: Triples and the rule's answers, in order; repeated ones too.
         invalid: Why replies could not be read.
         guess: The guess that was made.
-        agreement: How far it is the rule.
-        outcome: How the game ended; None while it goes on.
+        end: How the game ended; None while it goes on.
     """
 
     rule: Rule
@@ -56,8 +55,7 @@ class Game:
     tests: list[tuple[Triple, bool]] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
     guess: Expression | None = None
-    agreement: Agreement | None = None
-    outcome: Outcome | None = None
+    end: End | None = None
 
     @property
     def opening(self) -> str:
@@ -76,35 +74,35 @@ class Game:
             return None
         return all(self.guess.holds(triple) == answer for triple, answer in self.tests)
 
+    def agreement(self) -> Agreement | None:
+        """How far the guess is the rule; None without a guess. Takes a moment: some thousand points are compared."""
+        return None if self.guess is None else compare(self.rule.expression, self.guess)
+
     def hear(self, reply: str) -> str | None:
         """Take the model's next reply in; what to say to it, or None when the game is over.
 
         Raises:
             ValueError: The game was over before.
         """
-        if self.outcome is not None:
+        if self.end is not None:
             raise ValueError("the game is over")
         try:
             action, content = _action(reply)
             if action == "GUESS":
-                self._end(parse_expression(content))
+                self.guess = parse_expression(content)
+                self.end = "guessed"
                 return None
             return self._test(content)
         except Refused as reason:
             self.invalid.append(str(reason))
             if len(self.invalid) >= self.max_invalid:
-                self.outcome = "invalid"
+                self.end = "invalid"
                 return None
             left = self.max_invalid - len(self.invalid)
             return (
                 f"I cannot read that: {reason}. Reply with exactly one line `TEST: 1, 2, 3` or `GUESS: expression`. "
                 f"After {left} more such {'reply' if left == 1 else 'replies'} the game ends."
             )
-
-    def _end(self, guess: Expression) -> None:
-        self.guess = guess
-        self.agreement = compare(self.rule.expression, guess)
-        self.outcome = "solved" if self.agreement.same else "wrong"
 
     def _test(self, content: str) -> str:
         if len(self.tests) >= self.max_tests:
