@@ -176,7 +176,8 @@ PLAIN = st.recursive(
 def test_whole_numbers_give_what_python_gives(text, numbers):
     """Python's own `eval` of texts made here, which no model wrote; an error there is "does not hold" here."""
     try:
-        expected = bool(eval(text, {"max": max, "min": min, "len": len}, dict(zip("xyz", numbers, strict=True))))
+        known = {"max": max, "min": min, "len": len, **dict(zip("xyz", numbers, strict=True))}
+        expected = bool(eval(text, known))  # noqa: S307
     except (ZeroDivisionError, TypeError):
         expected = False
     try:
