@@ -168,3 +168,7 @@ def test_several_criteria_are_read_by_name_and_a_missing_one_is_left_out():
     assert verdict.scores == {"Faithfulness": 3.0, "information_density": 2.0}
     assert verdict.unscored_criteria == {"Friendliness": "not_applicable"}
     assert parse('{"faithfulness": 3}').scores == {"Faithfulness": 3.0}
+
+
+def test_a_line_break_inside_a_json_string_is_read():
+    assert json_scores()('{"Rationale": "first\nsecond", "Score": 6}').scores == {"overall": 6.0}

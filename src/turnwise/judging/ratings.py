@@ -139,7 +139,8 @@ class _Pairs(list[tuple[str, Any]]):
 
 def _objects(text: str) -> list[_Pairs]:
     """The JSON objects of a text that are not inside one another, in order."""
-    decoder = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_no_number, parse_int=_whole)
+    # Not strict: judges write line breaks into their strings as they are.
+    decoder = json.JSONDecoder(strict=False, object_pairs_hook=_Pairs, parse_constant=_no_number, parse_int=_whole)
     found, place = [], text.find("{")
     for _ in range(_MOST_OBJECTS):
         if place < 0:
