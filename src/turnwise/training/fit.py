@@ -144,8 +144,9 @@ def _fit(
 ) -> FitResult:
     from transformers import PrinterCallback
 
+    from turnwise.llm.pretrained import few_threads_for, quiet_libraries
     from turnwise.training.callbacks import MetricsCallback
-    from turnwise.training.loading import few_threads_for, load_model, load_tokenizer, quiet_libraries
+    from turnwise.training.loading import load_model, load_tokenizer
     from turnwise.training.settings import lora_config, peft_options, trainer_arguments
 
     quiet_libraries()

@@ -1,0 +1,377 @@
+"""The local model: batches change nothing, draws repeat, ends are noticed, and nothing that is asked crashes it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from turnwise.data.read import read_dialogues  # noqa: E402
+from turnwise.errors import ConfigError, ModelError  # noqa: E402
+from turnwise.llm import generate  # noqa: E402
+from turnwise.llm.chat import ChatRequest, Sampling  # noqa: E402
+from turnwise.llm.drive import run_all, run_one  # noqa: E402
+from turnwise.llm.local import LocalModel  # noqa: E402
+
+LONG = Sampling(max_tokens=12)
+
+
+@pytest.fixture(scope="module")
+def base(demo, tmp_path_factory):
+    """A random model whose replies differ: wide initial weights, and embeddings that are not also the output's."""
+    from tiny import tiny_llama
+    from transformers import AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("local") / "base"
+    tokenizer = AutoTokenizer.from_pretrained(demo.base)
+    tokenizer.save_pretrained(folder)
+    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
+    tiny_llama(len(tokenizer), initializer_range=0.3, **ends).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(base):
+    model = LocalModel(base, batch_size=4)
+    yield model
+    run_one(model.close())
+
+
+@pytest.fixture(scope="module")
+def prompts(demo):
+    """19 conversations of unlike lengths, each up to a user message."""
+    dialogues = list(read_dialogues(demo.held_out))[:19]
+    return [
+        [one.to_dict() for one in dialogue.messages[: 2 * (number % 2) + 1]]
+        for number, dialogue in enumerate(dialogues)
+    ]
+
+
+def say(text):
+    return [{"role": "user", "content": text}]
+
+
+def ask(model, requests, **options):
+    return list(run_all(model.reply, requests, **options))
+
+
+def texts(replies):
+    return [reply.text for reply in replies]
+
+
+def count_batches(monkeypatch):
+    """How many prompts each batch of the test has."""
+    sizes = []
+
+    def counted(model, tokenizer, prompts, *rest, **options):
+        sizes.append(len(prompts))
+        return generate.generate_batch(model, tokenizer, prompts, *rest, **options)
+
+    monkeypatch.setattr("turnwise.llm.local.generate_batch", counted)
+    return sizes
+
+
+def test_batched_greedy_replies_equal_those_of_plain_generate_one_by_one(base, model, prompts, monkeypatch):
+    """Plain `generate` without padding on each prompt alone is the reference; 19 in batches of 4 are 4, 4, 4, 4, 3."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    plain, tokenizer = AutoModelForCausalLM.from_pretrained(base), AutoTokenizer.from_pretrained(base)
+    expected = []
+    for messages in prompts:
+        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+        made = plain.generate(**ids, do_sample=False, max_new_tokens=12)[0, ids["input_ids"].shape[1] :]
+        expected.append(tokenizer.decode(made, skip_special_tokens=True))
+    sizes = count_batches(monkeypatch)
+    replies = ask(model, [ChatRequest(messages, LONG) for messages in prompts])
+    assert texts(replies) == expected
+    assert sizes == [4, 4, 4, 4, 3]
+    assert len(set(expected)) > 5
+
+
+def test_what_is_drawn_depends_on_the_request_and_not_on_its_batch(base, model, prompts):
+    """The same in batches of 4 and of 1, and again; another seed, or another sample number, draws something else."""
+    drawn = Sampling(temperature=1.0, top_p=0.95, max_tokens=12)
+    requests = [ChatRequest(messages, drawn) for messages in prompts]
+    together = texts(ask(model, requests))
+    alone = LocalModel(base, batch_size=1)
+    assert texts(ask(alone, requests)) == together == texts(ask(model, requests))
+    assert len(set(together)) == len(prompts)
+    greedy = ChatRequest(prompts[0], LONG)
+    seeded = [ChatRequest(prompts[0], Sampling(temperature=1.0, max_tokens=12, seed=seed)) for seed in (1, 1, 2)]
+    again = ChatRequest(prompts[0], Sampling(temperature=1.0, max_tokens=12, seed=1), sample=1)
+    one, same, other, second, likeliest = texts(ask(model, [*seeded, again, greedy]))
+    assert one == same
+    assert len({one, other, second, likeliest}) == 4
+
+
+def test_requests_that_are_drawn_in_other_ways_never_share_a_batch(model, prompts, monkeypatch):
+    """Two ways of drawing, five requests of each in turns: batches of 4 and 1 for each."""
+    sizes = count_batches(monkeypatch)
+    warm = Sampling(temperature=0.5, max_tokens=3)
+    cold = Sampling(max_tokens=3)
+    requests = [ChatRequest(prompts[number], warm if number % 2 else cold) for number in range(10)]
+    replies = ask(model, requests)
+    assert sizes == [4, 1, 4, 1]
+    assert texts(replies)[::2] == texts(ask(model, requests[::2]))
+
+
+def test_draws_follow_the_probabilities_and_top_p_leaves_the_rest_out():
+    """Probabilities 0.5, 0.3, 0.2 at temperature 1. In 4,000 draws each share is within 0.03 (above 3.5 standard errors
+    of 0.008). With top_p 0.6 the first two remain, at 0.5 / 0.8 = 0.625 and 0.375; at top_p 0.5, the first alone.
+    """
+    scores = torch.log(torch.tensor([[0.2, 0.5, 0.3]])).repeat(4000, 1)
+
+    def shares(top_p):
+        draws = generate._Draws(generate.Drawing(1, 1.0, top_p), [str(number) for number in range(4000)])
+        return draws(None, scores).argmax(-1).bincount(minlength=3).div(4000).tolist()
+
+    assert shares(1.0) == pytest.approx([0.2, 0.5, 0.3], abs=0.03)
+    assert shares(0.6) == pytest.approx([0, 0.625, 0.375], abs=0.03)
+    assert shares(0.5) == [0, 1, 0]
+
+
+def test_a_reply_at_the_token_limit_is_truncated_and_keeps_its_text(model, prompts):
+    (reply,) = ask(model, [ChatRequest(prompts[0], Sampling(max_tokens=5))])
+    assert (reply.failure, reply.finish_reason, reply.completion_tokens) == ("truncated", "length", 5)
+    assert reply.text
+    assert "5 tokens" in reply.detail
+
+
+def test_a_reply_ends_where_the_model_ends_it(base, model):
+    """All tokens but the end token get a score of minus infinity from a bias: the reply is one token long and empty."""
+    ending = LocalModel(base)
+    loaded = ending._loaded()
+    end = ending._tokenizer.eos_token_id
+
+    class OnlyEnd(torch.nn.Module):
+        def forward(self, hidden):
+            scores = torch.full((*hidden.shape[:-1], loaded.config.vocab_size), -9.0)
+            scores[..., end] = 9.0
+            return scores
+
+    loaded.lm_head = OnlyEnd()
+    (reply,) = ask(ending, [ChatRequest(say("hello"), LONG)])
+    assert (reply.failure, reply.finish_reason, reply.completion_tokens) == ("empty", "stop", 1)
+
+
+def test_a_stop_text_ends_the_reply_and_is_cut_from_it(model, prompts):
+    """Stopping at a piece of the unstopped reply, two pieces and one that never comes: the text before it is left."""
+    free = ask(model, [ChatRequest(messages, LONG) for messages in prompts[:6]])
+    for messages, reply in zip(prompts, free, strict=False):
+        middle = len(reply.text) // 2
+        stop = reply.text[middle : middle + 3]
+        asked = ChatRequest(messages, Sampling(max_tokens=12, stop=("never written", stop)))
+        (stopped,) = ask(model, [asked])
+        assert stopped.text == reply.text[: reply.text.index(stop)]
+        assert stopped.finish_reason == "stop"
+        assert stopped.completion_tokens <= reply.completion_tokens
+
+
+def test_rows_of_a_batch_that_stop_early_do_not_cut_the_others(model, prompts):
+    free = texts(ask(model, [ChatRequest(messages, LONG) for messages in prompts[:4]]))
+    stop = free[0][2:5]
+    replies = ask(model, [ChatRequest(messages, Sampling(max_tokens=12, stop=(stop,))) for messages in prompts[:4]])
+    assert texts(replies) == [text.split(stop)[0] for text in free]
+
+
+@pytest.mark.parametrize(
+    ("request_", "detail"),
+    [
+        (ChatRequest([], LONG), "at least one message"),
+        (ChatRequest(say("word " * 600), LONG), "tokens; the model takes 256, its reply included"),
+        (ChatRequest(say([{"type": "image_url", "image_url": {"url": "x"}}]), LONG), "type 'image_url'"),
+        (ChatRequest(say("a \ud800 surrogate"), LONG), "no Unicode text"),
+        (ChatRequest(say("x"), Sampling(extra={"guided_json": {}})), "'guided_json'"),
+        (ChatRequest(say("x"), Sampling(temperature=-1)), "temperature"),
+        (ChatRequest(say("x"), Sampling(max_tokens=0)), "max_tokens"),
+        (ChatRequest(say("x"), Sampling(stop=("",))), "expected"),
+        (ChatRequest([{"role": "narrator", "content": "x"}], LONG), "the chat template does not take"),
+    ],
+)
+def test_what_cannot_be_answered_is_a_failure_with_its_reason(model, request_, detail):
+    if "narrator" in str(request_.messages):
+        model = with_template(model, "{{ raise_exception('no such role') }}")
+    (reply,) = ask(model, [request_])
+    assert (reply.failure, reply.attempts) == ("request", 0)
+    assert detail in reply.detail
+
+
+def with_template(model, template):
+    import copy
+
+    changed = copy.copy(model)
+    changed._tokenizer = copy.deepcopy(model._tokenizer)
+    changed._tokenizer.chat_template = template
+    return changed
+
+
+def test_a_reply_that_the_context_has_no_room_for_is_truncated_there(base, prompts):
+    """With max_length 4 tokens above the prompt's, 4 of the 12 tokens fit."""
+    probe = LocalModel(base)
+    length = len(probe._encode(prompts[0]))
+    (reply,) = ask(LocalModel(base, max_length=length + 4), [ChatRequest(prompts[0], LONG)])
+    assert (reply.failure, reply.prompt_tokens, reply.completion_tokens) == ("truncated", length, 4)
+
+
+def test_typed_text_parts_are_joined(model):
+    parts = [{"type": "text", "text": "where "}, {"type": "text", "text": "is it?"}]
+    one, other = ask(model, [ChatRequest(say(parts), LONG), ChatRequest(say("where is it?"), LONG)])
+    assert one.text == other.text
+
+
+def test_replies_come_in_the_order_of_the_requests_over_several_turns(model, prompts, monkeypatch):
+    """Eight dialogues of two turns, begun together: every turn is two batches of four, and every run is the same."""
+
+    async def dialogue(messages):
+        first = await model.reply(ChatRequest(messages, LONG))
+        second = await model.reply(ChatRequest([*messages, *say(first.text)], LONG))
+        return first.text, second.text
+
+    sizes = count_batches(monkeypatch)
+    runs = [list(run_all(dialogue, prompts[:8], lockstep=model.lockstep)) for _ in range(2)]
+    assert runs[0] == runs[1]
+    assert sizes == [4, 4, 4, 4] * 2
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_halved(model, prompts, monkeypatch):
+    """Memory for two prompts: four become two and two. Memory for none: every reply is a failure, and no crash."""
+    sizes, most = [], 2
+
+    def small(model, tokenizer, prompts, *rest, **options):
+        if len(prompts) > most:
+            raise torch.OutOfMemoryError("out of memory")
+        sizes.append(len(prompts))
+        return generate.generate_batch(model, tokenizer, prompts, *rest, **options)
+
+    expected = texts(ask(model, [ChatRequest(messages, LONG) for messages in prompts[:4]]))
+    monkeypatch.setattr("turnwise.llm.local.generate_batch", small)
+    requests = [ChatRequest(messages, LONG) for messages in prompts[:4]]
+    assert texts(ask(model, requests)) == expected
+    assert sizes == [2, 2]
+    most = 0
+    assert {reply.failure for reply in ask(model, requests)} == {"request"}
+
+
+def test_generation_ends_when_nobody_waits_any_more(base, prompts):
+    """Cancelled after the third token of 400: far fewer are made, so Ctrl-C does not wait for a whole batch."""
+    lonely = LocalModel(base)
+    steps = []
+
+    class Counted(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, hidden):
+            steps.append(1)
+            if len(steps) == 3:
+                loop.call_soon_threadsafe(task.cancel)
+                cancelled.wait(10)
+            return self.inner(hidden)
+
+    import threading
+
+    cancelled = threading.Event()
+    loop = task = None
+
+    async def interrupted():
+        nonlocal loop, task
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(lonely.reply(ChatRequest(prompts[0], Sampling(max_tokens=400))))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        cancelled.set()
+        return await lonely.reply(ChatRequest(prompts[0], Sampling(max_tokens=2)))
+
+    loaded = lonely._loaded()
+    loaded.lm_head = Counted(loaded.lm_head)
+    after = run_one(interrupted())
+    assert after.completion_tokens == 2
+    assert len(steps) <= 3 + 1 + 2
+
+
+def test_the_name_tells_weights_and_template_and_dtype_apart(base, tmp_path):
+    folder = tmp_path / "run" / "model"
+    shutil.copytree(base, folder)
+    assert LocalModel(base).name.startswith("local:base#")
+    same = LocalModel(folder)
+    assert same.name.startswith("local:run/model#")
+    assert same.name.split("#")[1] == LocalModel(base).name.split("#")[1]
+    digests = [same.name, LocalModel(folder, dtype="bfloat16").name]
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text() + " ")
+    digests.append(LocalModel(folder).name)
+    weights = folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    digests.append(LocalModel(folder).name)
+    assert len({name.split("#")[1] for name in digests}) == 4
+
+
+def test_an_adapter_answers_over_its_base_model(base, prompts, tmp_path):
+    """An adapter that moves every layer answers otherwise than its base; as does the merged model, and alike."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(0)
+    tuned = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(base),
+        LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM"),
+    )
+    tuned.save_pretrained(tmp_path / "adapter")
+    requests = [ChatRequest(messages, LONG) for messages in prompts]
+    adapted = LocalModel(tmp_path / "adapter")
+    answers = texts(ask(adapted, requests))
+    assert answers != texts(ask(LocalModel(base), requests))
+    tuned.merge_and_unload().save_pretrained(tmp_path / "merged")
+    AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "merged")
+    merged = texts(ask(LocalModel(tmp_path / "merged"), requests))
+    assert sum(one == other for one, other in zip(answers, merged, strict=True)) >= len(answers) - 1
+    config = tmp_path / "adapter" / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": "./gone"}))
+    with pytest.raises(ModelError, match="its base model cannot be found"):
+        LocalModel(tmp_path / "adapter")
+
+
+def test_models_that_cannot_be_used_are_refused_with_what_to_do(base, tmp_path):
+    with pytest.raises(ModelError, match="no such model folder"):
+        LocalModel(tmp_path / "nothing")
+    run = tmp_path / "run"
+    shutil.copytree(base, run / "model")
+    with pytest.raises(ModelError, match=r"did you mean .*model"):
+        LocalModel(run)
+    (run / "model" / "chat_template.jinja").unlink()
+    with pytest.raises(ModelError, match="no chat template"):
+        LocalModel(run / "model")
+    shutil.copytree(base, tmp_path / "pickle")
+    (tmp_path / "pickle" / "model.safetensors").rename(tmp_path / "pickle" / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"expected weights as \*\.safetensors"):
+        LocalModel(tmp_path / "pickle")
+    with pytest.raises(ModelError, match="no model of this name could be fetched"):
+        LocalModel("nobody/no-such-model")
+    for options in ({"batch_size": 0}, {"dtype": "float8"}, {"max_length": 1}):
+        with pytest.raises(ConfigError, match="expected"):
+            LocalModel(base, **options)
+
+
+def test_weights_that_cannot_be_loaded_stop_everyone_who_waits(base, tmp_path):
+    shutil.copytree(base, tmp_path / "torn")
+    weights = tmp_path / "torn" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    torn = LocalModel(tmp_path / "torn")
+    with pytest.raises(ModelError, match="no model could be loaded"):
+        ask(torn, [ChatRequest(say("x"), LONG)] * 3)
+
+
+def test_a_tokenizer_of_another_model_is_refused(base, tmp_path):
+    from turnwise.study.base_model import small_llama
+
+    shutil.copytree(base, tmp_path / "mixed")
+    small_llama(100, hidden=32, layers=1).save_pretrained(tmp_path / "mixed")
+    with pytest.raises(ModelError, match="the model embeddings for 100"):
+        ask(LocalModel(tmp_path / "mixed"), [ChatRequest(say("x"), LONG)])
