@@ -78,8 +78,7 @@ class LocalModel:
         self._files = find_model(str(path))
         self._batch_size, self._device, self._dtype, self._max_length = batch_size, device, dtype, max_length
         self._tokenizer = load_tokenizer(str(self._files.tokenizer))
-        decisive = [f"{key}={value}" for key, value in (("dtype", dtype), ("max_length", max_length)) if value]
-        self._name = f"local:{self._files.label}#{self._files.digest(*decisive)}"
+        self._name = self._files.record_name(dtype=dtype, max_length=max_length)
         self._most = max_length or context_length(self._files)
         self._model: Any = None
         self._end_tokens: frozenset[int] = frozenset()

@@ -48,19 +48,23 @@ class ModelFiles:
     adapter: Path | None
     tokenizer: Path
 
-    def digest(self, *extra: object) -> str:
-        """12 hexadecimal digits of a SHA-256 over the contents of weights, configuration, tokenizer and template.
+    def record_name(self, **settings: object) -> str:
+        """`local:LABEL#DIGEST`: what the model is called in records; the same name means the same answers.
+
+        The digest is 12 hexadecimal digits of a SHA-256 over the contents of weights, configuration, tokenizer and
+        chat template, of adapter and base model.
 
         Args:
-            extra: Further settings that decide the answers.
+            settings: Further settings that decide the answers; None leaves one out.
         """
-        total = hashlib.sha256(repr(extra).encode())
+        given = sorted((key, value) for key, value in settings.items() if value is not None)
+        total = hashlib.sha256(repr(given).encode())
         for folder in dict.fromkeys(one for one in (self.folder, self.adapter, self.tokenizer) if one is not None):
             for path in sorted(folder.iterdir()):
                 if path.name in _DECIDING or path.suffix in (".safetensors", ".model"):
                     total.update(f"{path.name} {_content(path)}\n".encode("utf-8", "surrogateescape"))
             total.update(b"\n")
-        return total.hexdigest()[:12]
+        return f"local:{self.label}#{total.hexdigest()[:12]}"
 
 
 def find_model(name: str) -> ModelFiles:
