@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -332,6 +335,10 @@ def test_an_adapter_answers_over_its_base_model(base, prompts, tmp_path):
     AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "merged")
     merged = texts(ask(LocalModel(tmp_path / "merged"), requests))
     assert sum(one == other for one, other in zip(answers, merged, strict=True)) >= len(answers) - 1
+    AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "adapter")
+    beside = LocalModel(tmp_path / "adapter")
+    assert texts(ask(beside, requests)) == answers, "a tokenizer beside the adapter is taken, as training saves it"
+    assert beside.name != adapted.name
     config = tmp_path / "adapter" / "adapter_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": "./gone"}))
     with pytest.raises(ModelError, match="its base model cannot be found"):
@@ -375,3 +382,28 @@ def test_a_tokenizer_of_another_model_is_refused(base, tmp_path):
     small_llama(100, hidden=32, layers=1).save_pretrained(tmp_path / "mixed")
     with pytest.raises(ModelError, match="the model embeddings for 100"):
         ask(LocalModel(tmp_path / "mixed"), [ChatRequest(say("x"), LONG)])
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_run_of_the_local_model(base):
+    """Interrupted after the first of 4,000 replies in batches of 2, nearly all are never made."""
+    script = f"""
+from turnwise.llm.chat import ChatRequest, Sampling
+from turnwise.llm.drive import run_all
+from turnwise.llm.local import LocalModel
+model = LocalModel({str(base)!r}, batch_size=2)
+requests = [ChatRequest([{{"role": "user", "content": f"q {{n}}"}}], Sampling(max_tokens=50)) for n in range(4000)]
+for number, _ in enumerate(run_all(model.reply, requests, window=16)):
+    print(number, flush=True)
+"""
+    running = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert running.stdout.readline() == "0\n"
+        running.send_signal(signal.SIGINT)
+        rest, errors = running.communicate(timeout=120)
+    finally:
+        running.kill()
+    assert "KeyboardInterrupt" in errors
+    assert len(rest.splitlines()) < 2000

@@ -17,7 +17,7 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False, code_hint: str
     """Load a tokenizer by Hugging Face name or folder.
 
     Args:
-        name: The name or folder.
+        name: The name or folder; also an adapter's, where a tokenizer was saved beside it.
         trust_remote_code: Run Python code that comes with the tokenizer.
         code_hint: See `cannot_load`.
 
@@ -26,7 +26,8 @@ def load_tokenizer(name: str, *, trust_remote_code: bool = False, code_hint: str
     """
     from transformers import AutoTokenizer
 
-    check_folder(name)
+    if not (is_adapter(Path(name)) and (Path(name) / "tokenizer_config.json").is_file()):
+        check_folder(name)
     try:
         # Never left to the library's default, which asks on the terminal.
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
