@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from turnwise.statistics.ranking import auroc, average_ranks, precision_at
-from turnwise.statistics.resampling import bootstrap_interval, ratio_interval
+from turnwise.statistics.resampling import bootstrap_interval
 
 items = st.lists(st.tuples(st.integers(-20, 20), st.booleans()), min_size=2, max_size=40)
 
@@ -131,12 +131,3 @@ def test_an_interval_lies_within_the_values(values):
 def test_inputs_without_a_meaning_are_refused(call):
     with pytest.raises(ValueError, match=r"\w"):
         call()
-
-
-def test_sums_and_sizes_of_clusters_give_the_interval_of_their_values():
-    """Clusters of 3, 1 and 2 values: sums 6, 5, 1."""
-    values, clusters = [1.0, 2.0, 3.0, 5.0, 0.0, 1.0], list("aaabcc")
-    assert ratio_interval([6.0, 5.0, 1.0], [3, 1, 2], seed=4) == bootstrap_interval(values, clusters, seed=4)
-    assert ratio_interval([], []) is None
-    with pytest.raises(ValueError, match="one size of at least 1 per sum"):
-        ratio_interval([1.0, 2.0], [1, 0])

@@ -17,7 +17,7 @@ from turnwise.evaluation.benchmark import ScoreRow, ScoreTable
 from turnwise.evaluation.dialogue_loss import LossExamples, encode_for_loss
 from turnwise.evaluation.loss import Tally, turn_tallies
 from turnwise.run import RunFolder, write_json, write_text
-from turnwise.statistics.resampling import ratio_interval
+from turnwise.statistics.ratio import ratio_interval
 from turnwise.training.fit import DataSource, accept_paths
 from turnwise.training.inputs import read_sources, refuse_inside
 
