@@ -23,5 +23,5 @@ def test_nothing_has_no_interval_and_one_cluster_one_without_width():
 
 @pytest.mark.parametrize("given", [([1.0, 2.0], [1, 0]), ([1.0], [1, 2]), ([float("nan")], [1])])
 def test_what_has_no_mean_is_refused(given):
-    with pytest.raises(ValueError, match="one size of at least 1 per sum|NaN"):
+    with pytest.raises(ValueError, match=r"one size of at least 1 per sum|NaN"):
         ratio_interval(*given)

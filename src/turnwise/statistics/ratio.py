@@ -1,4 +1,4 @@
-"""Bootstrap interval of a mean whose values come in clusters too large to list: only their sums and sizes are needed."""
+"""Bootstrap interval of a mean over clusters too large to list: only their sums and sizes are needed."""
 
 from __future__ import annotations
 
