@@ -30,10 +30,14 @@ def test_records_say_that_it_was_a_dry_run():
 
 
 def test_a_prompt_that_asks_for_a_rating_or_a_winner_gets_one():
-    rating = ask('Rate the response, for example: "Rating: [[rating]]"').text
-    assert re.findall(r"\[\[(\d+\.?\d*)\]\]", rating) == ["5"]
-    winner = ask('output "[[A]]" if A is better, "[[B]]" if B is better, and "[[C]]" for a tie').text
-    assert re.findall(r"\[\[(.)\]\]", winner) == ["C"]
+    for form in ("[[rating]]", "[[number]]"):
+        rating = ask(f'Rate the response, for example: "Rating: {form}"').text
+        assert re.findall(r"\[\[(\d+\.?\d*)\]\]", rating) == ["5"]
+        assert rating.splitlines()[-1] == "Rating: [[5]]"
+    for form in ('"[[A]]" if A is better, "[[B]]" if B is better, and "[[C]]" for a tie', "Verdict: [[letter]]"):
+        winner = ask(f"output {form}").text
+        assert re.findall(r"\[\[(.)\]\]", winner) == ["C"]
+        assert winner.splitlines()[-1] == "Verdict: [[C]]"
     request = ChatRequest([{"role": "system", "content": "[[rating]]"}, {"role": "user", "content": "x"}])
     assert "[[5]]" in run_one(ScriptedModel.dry().reply(request)).text
 

@@ -19,10 +19,10 @@ _DEEPEST = 20
 def dry_reply(request: ChatRequest) -> ChatReply:
     """A reply in the form that the request asks for.
 
-    The smallest JSON that follows the request's schema; without a schema the verdict `Rating: [[5]]` where a message
-    asks for `[[rating]]`, the tie `[[C]]` where one asks for `[[A]]`, `[[B]]` or `[[C]]`; else a sentence. All say that
-    nothing was asked where there is room for it. A schema that no smallest value is found for (it refers to itself
-    without end, or to what it does not hold) gives a failure.
+    The smallest JSON that follows the request's schema; without a schema a last line `Rating: [[5]]` where a message
+    asks for `[[rating]]` or `[[number]]`, or `Verdict: [[C]]`, a tie, where one asks for a `[[letter]]` or for `[[A]]`,
+    `[[B]]` or `[[C]]`; else a sentence. All say that nothing was asked where there is room for it. A schema that no
+    smallest value is found for (it refers to itself without end, or to what it does not hold) gives a failure.
     """
     if request.schema is not None:
         try:
@@ -31,10 +31,10 @@ def dry_reply(request: ChatRequest) -> ChatReply:
             return ChatReply("", failure="schema", detail=f"dry run: no JSON was found for the schema ({error})")
         return _said(json.dumps(value, ensure_ascii=False))
     asked = "\n".join(content_text(message.get("content")) for message in request.messages)
-    if "[[rating]]" in asked:
-        return _said(f"{DRY_TEXT} Rating: [[{DRY_RATING}]]")
-    if all(mark in asked for mark in ("[[A]]", "[[B]]", "[[C]]")):
-        return _said(f"{DRY_TEXT} [[C]]")
+    if "[[rating]]" in asked or "[[number]]" in asked:
+        return _said(f"{DRY_TEXT}\nRating: [[{DRY_RATING}]]")
+    if "[[letter]]" in asked or all(mark in asked for mark in ("[[A]]", "[[B]]", "[[C]]")):
+        return _said(f"{DRY_TEXT}\nVerdict: [[C]]")
     return _said(DRY_TEXT)
 
 
