@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +11,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tiny import save_talkative  # noqa: E402
+
 from turnwise.data.read import read_dialogues  # noqa: E402
-from turnwise.errors import ConfigError, ModelError  # noqa: E402
 from turnwise.llm import generate  # noqa: E402
 from turnwise.llm.chat import ChatRequest, Sampling  # noqa: E402
 from turnwise.llm.drive import run_all, run_one  # noqa: E402
@@ -25,16 +24,7 @@ LONG = Sampling(max_tokens=12)
 
 @pytest.fixture(scope="module")
 def base(demo, tmp_path_factory):
-    """A random model whose replies differ: wide initial weights, and embeddings that are not also the output's."""
-    from tiny import tiny_llama
-    from transformers import AutoTokenizer
-
-    folder = tmp_path_factory.mktemp("local") / "base"
-    tokenizer = AutoTokenizer.from_pretrained(demo.base)
-    tokenizer.save_pretrained(folder)
-    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
-    tiny_llama(len(tokenizer), initializer_range=0.3, **ends).save_pretrained(folder)
-    return folder
+    return save_talkative(tmp_path_factory.mktemp("local") / "base", demo.base)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +99,12 @@ def test_what_is_drawn_depends_on_the_request_and_not_on_its_batch(base, model, 
     one, same, other, second, likeliest = texts(ask(model, [*seeded, again, greedy]))
     assert one == same
     assert len({one, other, second, likeliest}) == 4
+
+
+def test_a_temperature_too_small_to_divide_by_is_greedy(model, prompts):
+    cold = [ChatRequest(messages, Sampling(temperature=1e-300, max_tokens=12)) for messages in prompts[:4]]
+    greedy = [ChatRequest(messages, Sampling(temperature=0, max_tokens=12)) for messages in prompts[:4]]
+    assert texts(ask(model, cold)) == texts(ask(model, greedy))
 
 
 def test_requests_that_are_drawn_in_other_ways_never_share_a_batch(model, prompts, monkeypatch):
@@ -190,6 +186,7 @@ def test_rows_of_a_batch_that_stop_early_do_not_cut_the_others(model, prompts):
         (ChatRequest(say("a \ud800 surrogate"), LONG), "no Unicode text"),
         (ChatRequest(say("x"), Sampling(extra={"guided_json": {}})), "'guided_json'"),
         (ChatRequest(say("x"), Sampling(temperature=-1)), "temperature"),
+        (ChatRequest(say("x"), Sampling(temperature=float("nan"))), "temperature"),
         (ChatRequest(say("x"), Sampling(max_tokens=0)), "max_tokens"),
         (ChatRequest(say("x"), Sampling(stop=("",))), "expected"),
         (ChatRequest([{"role": "narrator", "content": "x"}], LONG), "the chat template does not take"),
@@ -218,6 +215,11 @@ def test_a_reply_that_the_context_has_no_room_for_is_truncated_there(base, promp
     length = len(probe._encode(prompts[0]))
     (reply,) = ask(LocalModel(base, max_length=length + 4), [ChatRequest(prompts[0], LONG)])
     assert (reply.failure, reply.prompt_tokens, reply.completion_tokens) == ("truncated", length, 4)
+
+
+def test_no_max_length_lets_a_conversation_beyond_what_the_model_was_made_for(base):
+    (reply,) = ask(LocalModel(base, max_length=5000), [ChatRequest(say("word " * 600), LONG)])
+    assert "the model takes 256" in reply.detail
 
 
 def test_typed_text_parts_are_joined(model):
@@ -295,93 +297,6 @@ def test_generation_ends_when_nobody_waits_any_more(base, prompts):
     after = run_one(interrupted())
     assert after.completion_tokens == 2
     assert len(steps) <= 3 + 1 + 2
-
-
-def test_the_name_tells_weights_and_template_and_dtype_apart(base, tmp_path):
-    folder = tmp_path / "run" / "model"
-    shutil.copytree(base, folder)
-    assert LocalModel(base).name.startswith("local:base#")
-    same = LocalModel(folder)
-    assert same.name.startswith("local:run/model#")
-    assert same.name.split("#")[1] == LocalModel(base).name.split("#")[1]
-    digests = [same.name, LocalModel(folder, dtype="bfloat16").name]
-    template = folder / "chat_template.jinja"
-    template.write_text(template.read_text() + " ")
-    digests.append(LocalModel(folder).name)
-    weights = folder / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    digests.append(LocalModel(folder).name)
-    assert len({name.split("#")[1] for name in digests}) == 4
-
-
-def test_an_adapter_answers_over_its_base_model(base, prompts, tmp_path):
-    """An adapter that moves every layer answers otherwise than its base; as does the merged model, and alike."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    torch.manual_seed(0)
-    tuned = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(base),
-        LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM"),
-    )
-    tuned.save_pretrained(tmp_path / "adapter")
-    requests = [ChatRequest(messages, LONG) for messages in prompts]
-    adapted = LocalModel(tmp_path / "adapter")
-    answers = texts(ask(adapted, requests))
-    assert answers != texts(ask(LocalModel(base), requests))
-    tuned.merge_and_unload().save_pretrained(tmp_path / "merged")
-    AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "merged")
-    merged = texts(ask(LocalModel(tmp_path / "merged"), requests))
-    assert sum(one == other for one, other in zip(answers, merged, strict=True)) >= len(answers) - 1
-    AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "adapter")
-    beside = LocalModel(tmp_path / "adapter")
-    assert texts(ask(beside, requests)) == answers, "a tokenizer beside the adapter is taken, as training saves it"
-    assert beside.name != adapted.name
-    config = tmp_path / "adapter" / "adapter_config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": "./gone"}))
-    with pytest.raises(ModelError, match="its base model cannot be found"):
-        LocalModel(tmp_path / "adapter")
-
-
-def test_models_that_cannot_be_used_are_refused_with_what_to_do(base, tmp_path):
-    with pytest.raises(ModelError, match="no such model folder"):
-        LocalModel(tmp_path / "nothing")
-    run = tmp_path / "run"
-    shutil.copytree(base, run / "model")
-    with pytest.raises(ModelError, match=r"did you mean .*model"):
-        LocalModel(run)
-    (run / "model" / "chat_template.jinja").unlink()
-    with pytest.raises(ModelError, match="no chat template"):
-        LocalModel(run / "model")
-    shutil.copytree(base, tmp_path / "pickle")
-    (tmp_path / "pickle" / "model.safetensors").rename(tmp_path / "pickle" / "pytorch_model.bin")
-    with pytest.raises(ModelError, match=r"expected weights as \*\.safetensors"):
-        LocalModel(tmp_path / "pickle")
-    with pytest.raises(ModelError, match="no model of this name could be fetched"):
-        LocalModel("nobody/no-such-model")
-    for options in ({"batch_size": 0}, {"dtype": "float8"}, {"max_length": 1}):
-        with pytest.raises(ConfigError, match="expected"):
-            LocalModel(base, **options)
-
-
-def test_weights_that_cannot_be_loaded_stop_everyone_who_waits(base, tmp_path):
-    shutil.copytree(base, tmp_path / "torn")
-    weights = tmp_path / "torn" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
-    torn = LocalModel(tmp_path / "torn")
-    with pytest.raises(ModelError, match="no model could be loaded"):
-        ask(torn, [ChatRequest(say("x"), LONG)] * 3)
-
-
-def test_a_tokenizer_of_another_model_is_refused(base, tmp_path):
-    from turnwise.study.base_model import small_llama
-
-    shutil.copytree(base, tmp_path / "mixed")
-    small_llama(100, hidden=32, layers=1).save_pretrained(tmp_path / "mixed")
-    with pytest.raises(ModelError, match="the model embeddings for 100"):
-        ask(LocalModel(tmp_path / "mixed"), [ChatRequest(say("x"), LONG)])
 
 
 @pytest.mark.slow

@@ -45,7 +45,8 @@ class LossConfig(StrictModel):
     max_length: int | None = Field(
         None,
         gt=0,
-        description="Most tokens of a dialogue; whole trailing turns are dropped beyond it. Null asks the model.",
+        description="Most tokens of a dialogue, never more than the model was made for; whole trailing turns are "
+        "dropped beyond it.",
     )
     batch_size: int = Field(8, gt=0, description="Dialogues per forward pass.")
     template_policy: Literal["refuse", "as_rendered", "unchanged"] = Field(
@@ -127,7 +128,8 @@ def evaluate_loss(
     files = find_model(name)
     tokenizer = load_tokenizer(str(files.tokenizer))
     dialogues, report = read_sources([_limited(source, config.limit) for source in config.data], config.on_error)
-    max_length = config.max_length or context_length(files)
+    limits = (config.max_length, context_length(files))
+    max_length = min((one for one in limits if one is not None), default=None)
     made = encode_for_loss(dialogues, tokenizer, max_length=max_length, template_policy=config.template_policy)
     if not made.examples:
         raise DataError(f"none of {len(dialogues)} dialogues can be measured ({_counts(made.skipped)})")

@@ -28,6 +28,9 @@ from turnwise.llm.weights import (
 DEFAULT_MAX_TOKENS = 1024
 """Most tokens of a reply whose request does not say."""
 
+_GREEDY_BELOW = 1e-5
+"""Temperatures by which scores cannot be divided any more; the likeliest token is what they mean."""
+
 _CALM = 20
 """Rounds of the event loop without a new request after which all that come together are taken to be there."""
 
@@ -47,7 +50,7 @@ class LocalModel:
         batch_size: Most prompts of one forward pass.
         device: As PyTorch names it, or `auto` to spread the layers over all GPUs; None takes a GPU where there is one.
         dtype: `float32`, `bfloat16`, `float16`, or `auto` as stored; None is `auto` on a GPU and `float32` on a CPU.
-        max_length: Most tokens of prompt and reply together; None asks the model's configuration.
+        max_length: Most tokens of prompt and reply together, never more than the model's configuration says.
 
     Attributes:
         lockstep: Tells `turnwise.llm.drive.run_all` callers to begin items together, so that batches repeat.
@@ -79,7 +82,8 @@ class LocalModel:
         self._batch_size, self._device, self._dtype, self._max_length = batch_size, device, dtype, max_length
         self._tokenizer = load_tokenizer(str(self._files.tokenizer))
         self._name = self._files.record_name(dtype=dtype, max_length=max_length)
-        self._most = max_length or context_length(self._files)
+        limits = (max_length, context_length(self._files))
+        self._most = min((one for one in limits if one is not None), default=None)
         self._model: Any = None
         self._end_tokens: frozenset[int] = frozenset()
         self._waiting: list[_Waiting] = []
@@ -201,12 +205,16 @@ class LocalModel:
         wanted = DEFAULT_MAX_TOKENS if wanted is None else wanted
         if sampling.extra:
             raise _Unusable(f"a local model knows no {', '.join(map(repr, sampling.extra))} in sampling.extra")
-        if temperature < 0 or not 0 < top_p <= 1 or wanted < 1 or "" in sampling.stop:
-            raise _Unusable(f"expected temperature >= 0, 0 < top_p <= 1, max_tokens >= 1, found {sampling.to_dict()}")
+        if not temperature >= 0 or not 0 < top_p <= 1 or wanted < 1 or "" in sampling.stop:
+            raise _Unusable(
+                f"expected temperature >= 0, 0 < top_p <= 1, max_tokens >= 1, no empty stop; found {sampling.to_dict()}"
+            )
         if self._most is not None and length >= self._most:
             raise _Unusable(f"the conversation has {length} tokens; the model takes {self._most}, its reply included")
         room = wanted if self._most is None else min(wanted, self._most - length)
-        return Drawing(room, temperature, top_p if temperature else 1.0, tuple(sampling.stop))
+        if temperature < _GREEDY_BELOW:
+            return Drawing(room, stop=tuple(sampling.stop))
+        return Drawing(room, temperature, top_p, tuple(sampling.stop))
 
     def _seed(self, request: ChatRequest) -> str:
         if request.sampling.seed is not None:
