@@ -83,7 +83,7 @@ def test_weighted_kappa_by_hand():
 
 
 def test_agreement_with_and_without_ties_is_fastchats():
-    """Four pairs: equal win, equal tie, win against tie, opposite wins. With ties 2/4; a tie on either side out: 1/2."""
+    """Four pairs: equal win, equal tie, win against tie, opposite wins. With ties 2/4; ties left out 1/2."""
     pairs = [("model", "model"), ("tie", "tie"), ("model", "tie"), ("model", "baseline")]
     assert share_agreeing(pairs) == 0.5
     assert share_agreeing(pairs, without="tie") == 0.5
@@ -114,7 +114,7 @@ def test_kendall_of_many_untied_points_is_scipys():
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.integers(1, 5), min_size=2, max_size=2), min_size=2, max_size=30))
 def test_two_raters_alpha_is_near_kappa_with_pooled_margins(units):
-    """Nominal, two raters without gaps: alpha = 1 - (2N - 1) / (2N) * Do / De with De of pooled margins (Scott's pi)."""
+    """Nominal, two raters, no gaps: alpha = 1 - (n - 1) / n * Do / De, with De of pooled margins and n ratings."""
     found = krippendorff_alpha(units)
     values = [value for unit in units for value in unit]
     n = len(values)

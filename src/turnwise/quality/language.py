@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from turnwise.data.inspect import letters_by_script
 from turnwise.quality.words import words
@@ -14,17 +14,17 @@ FEW_HITS = 3
 
 _BY_SCRIPT = {"Hangul (Korean)": "ko", "Greek": "el", "Hebrew": "he", "Devanagari": "hi", "Thai": "th", "Arabic": "ar"}
 _KANA, _HAN = "Kana (Japanese)", "Han (Chinese, Japanese)"
-_FUNCTION_WORDS: Mapping[str, Sequence[str]] = {
-    "en": "the and of to is that for you with it this are be have on not can your as what how i in or".split(),
-    "de": "der die das und ist nicht ich ein eine mit zu auf für von es den sie wie auch im dass".split(),
-    "fr": "le la les des est et un une que pour dans vous je pas sur qui ce avec plus du comment".split(),
-    "es": "el la los las de que y es en un una por con para no se como su más puedo del".split(),
-    "pt": "o os as de que e é em um uma por com para não se como mais do da no você".split(),
-    "it": "il lo la gli di che e è un una per con non sono come più del della si nel".split(),
-    "nl": "de het een en van is dat niet ik je op te met voor zijn aan er maar ook hoe".split(),
-    "pl": "i w na z do nie się jest to że jak o co dla czy po przez są od jako".split(),
-    "ru": "и в не на что с как это по для я из у к но а или от вы так".split(),
-    "uk": "і в не на що з як це до для я та у але або від ви так є про".split(),
+_FUNCTION_WORDS = {
+    "en": "the and of to is that for you with it this are be have on not can your as what how i in or",
+    "de": "der die das und ist nicht ich ein eine mit zu auf für von es den sie wie auch im dass",
+    "fr": "le la les des est et un une que pour dans vous je pas sur qui ce avec plus du comment",
+    "es": "el la los las de que y es en un una por con para no se como su más puedo del",
+    "pt": "o os as de que e é em um uma por com para não se como mais do da no você",
+    "it": "il lo la gli di che e è un una per con non sono come più del della si nel",
+    "nl": "de het een en van is dat niet ik je op te met voor zijn aan er maar ook hoe",
+    "pl": "i w na z do nie się jest to że jak o co dla czy po przez są od jako",
+    "ru": "и в не на что с как это по для я из у к но а или от вы так",
+    "uk": "і в не на що з як це до для я та у але або від ви так є про",
 }
 
 
@@ -69,5 +69,5 @@ def _main_script(letters: Mapping[str, int]) -> str | None:
 
 _LANGUAGES_OF: dict[str, list[str]] = {}
 for _language, _words in _FUNCTION_WORDS.items():
-    for _one in _words:
+    for _one in _words.split():
         _LANGUAGES_OF.setdefault(_one, []).append(_language)

@@ -14,7 +14,8 @@ BEGINNING = 300
 
 _CANNOT = (
     r"(?:can ?not|can'?t|am (?:not able|unable)(?: to)?|'m (?:not able|unable)(?: to)?|won'?t|will not|am not going to|"
-    r"'m not going to|(?:do not|don'?t) feel comfortable|(?:do not|don'?t) have the (?:ability|capability|capacity)(?: to)?)"
+    r"'m not going to|(?:do not|don'?t) feel comfortable|"
+    r"(?:do not|don'?t) have the (?:ability|capability|capacity)(?: to)?)"
 )
 _DOING = (
     r"(?:(?:\w+ ){0,2}?(?:assist|help|provid|fulfil|comply|answer|creat|writ|generat|giv|do|support|discuss|engag|"

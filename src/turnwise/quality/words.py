@@ -15,14 +15,14 @@ _SIGNS = r"[$€£¥%°+=<>^|~#@&*/\\]+"
 _WORD = re.compile(rf"[{_UNSPACED}]|{_RUN}(?:['’.,:_/@-]{_RUN})*|(?<!\S){_SIGNS}(?!\S)")
 _UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
 
-_FUNCTION_WORDS = frozenset(
+_FUNCTION_WORDS_EN = (
     "a about after all also am an and any are as at be because been before being but by can could did do does doing "
     "for from had has have having he her here him his how i i'm if in into is it it's its just like me more most my no "
     "not of on one only or other our out over she should so some such than that that's the their them then there these "
-    "they this those to too up us very was we were what when where which while who why will with would you you're your "
-    "的 了 是 在 我 你 您 他 她 它 们 这 那 有 和 与 也 就 都 不 吗 呢 吧 啊 个 一 上 下 到 对 为 以 及 或 而 但 被 把 让 会 能 可 要 "
-    "很 之 其 所 于 等 中 从 如 果 因 此 还 说 什 么 怎 样".split()
+    "they this those to too up us very was we were what when where which while who why will with would you you're your"
 )
+_FUNCTION_WORDS_ZH = "的了是在我你您他她它们这那有和与也就都不吗呢吧啊个一上下到对为以及或而但被把让会能可要很之其所于等中从如果因此还说什么怎样"
+_FUNCTION_WORDS = frozenset(_FUNCTION_WORDS_EN.split()) | frozenset(_FUNCTION_WORDS_ZH)
 
 
 def words(text: str) -> list[str]:
