@@ -24,7 +24,7 @@ _DOING = (
 )
 _AI = r"\bas an? (?:[\w-]+ ){0,3}?(?:ai|artificial intelligence|language model|assistant|chatbot)\b"
 _ENGLISH = (
-    rf"\b(?:sorry|apologi[sz]e|apologies)\b[^.!?]{{0,80}}?\bi ?{_CANNOT} ?{_DOING}",
+    rf"\b(?:sorry|apologi[sz]e|apologies)\b[^?\n]{{0,80}}?\bi ?{_CANNOT} ?{_DOING}",
     rf"{_AI}[^.!?]{{0,80}}?\bi ?{_CANNOT} ?{_DOING}",
     rf"^(?:[^.!?]{{0,40}}[.!?,] )?i ?{_CANNOT} {_DOING}[^.!?]{{0,60}}?\b(?:request|that|this|information|content|"
     r"instructions|with|activit(?:y|ies)|advice|questions?)\b",

@@ -21,7 +21,10 @@ _FUNCTION_WORDS_EN = (
     "not of on one only or other our out over she should so some such than that that's the their them then there these "
     "they this those to too up us very was we were what when where which while who why will with would you you're your"
 )
-_FUNCTION_WORDS_ZH = "的了是在我你您他她它们这那有和与也就都不吗呢吧啊个一上下到对为以及或而但被把让会能可要很之其所于等中从如果因此还说什么怎样"
+_FUNCTION_WORDS_ZH = (
+    "的了是在我你您他她它们这那有和与也就都不吗呢吧啊个一上下到对为以及或而但"
+    "被把让会能可要很之其所于等中从如果因此还说什么怎样"
+)
 _FUNCTION_WORDS = frozenset(_FUNCTION_WORDS_EN.split()) | frozenset(_FUNCTION_WORDS_ZH)
 
 
