@@ -152,7 +152,7 @@ def quality(
         },
         "turnwise quality",
     )
-    opening, client = _opening(judge, config, settings)
+    opening, client, usage = _opening(judge, config, settings)
     with progress.status("reading") as status:
         done = assess(
             chosen,
@@ -169,28 +169,31 @@ def quality(
     _print_judged(done)
     if output is not None:
         note(f"wrote {output}")
+    if usage is not None:
+        note(f"asked the judge {usage.sent} times, {usage.cached} replies from the cache, cost {usage.cost:g}")
     if json_:
-        print_json(done.to_dict())
+        print_json({**done.to_dict(), "usage": None if usage is None else usage.to_dict()})
     if done.too_many_unscored:
         note(f"{done.unscored} of {done.judgments} judgments have no score: more than --max-unscored {max_unscored:g}")
         raise typer.Exit(1)
 
 
-def _opening(judge: str | None, config: Path | None, settings: list[str] | None) -> tuple[Any, dict[str, Any]]:
-    """What opens the judge, and its client's settings; nothing is imported without a judge."""
+def _opening(judge: str | None, config: Path | None, settings: list[str] | None) -> tuple[Any, dict[str, Any], Any]:
+    """What opens the judge, its client's settings, and its usage; nothing is imported without a judge."""
     if judge is None:
-        return None, {}
+        return None, {}, None
     from turnwise.config import load_config
     from turnwise.llm.opening import open_model
     from turnwise.llm.settings import ClientConfig
+    from turnwise.llm.usage import Usage
 
     client = load_config(ClientConfig, config, overrides=settings or ())
+    usage = Usage()
 
     def opened(cache: Path | None) -> ChatModel:
-        model: ChatModel = open_model(judge, client, cache=cache)
-        return model
+        return open_model(judge, client, cache=cache, usage=usage)
 
-    return opened, client.model_dump()
+    return opened, client.model_dump(), usage
 
 
 def _print_measures(done: Assessment) -> None:
