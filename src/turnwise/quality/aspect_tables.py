@@ -143,7 +143,7 @@ class AspectFigures:
     def _row(self, group: str, aspect: str) -> AspectRow:
         means = self._means(group, aspect)
         low, high = _interval(self._draws(group, aspect))
-        unscored = dict(sorted(self._unscored[group, aspect].items()))
+        unscored = dict(sorted(self._unscored.get((group, aspect), Counter()).items()))
         return AspectRow(group, aspect, fmean(means) if means else None, low, high, len(means), unscored)
 
     def _overall(self, group: str) -> Overall:
@@ -159,7 +159,7 @@ class AspectFigures:
 
     def _means(self, group: str, aspect: str) -> list[float]:
         """One number per dialogue: the mean over its turns and repeats."""
-        return [fmean(scores) for scores in self._scores[group, aspect].values()]
+        return [fmean(scores) for scores in self._scores.get((group, aspect), {}).values()]
 
     def _draws(self, group: str, aspect: str) -> npt.NDArray[np.float64] | None:
         means = np.array(self._means(group, aspect))
