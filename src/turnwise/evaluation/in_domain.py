@@ -173,12 +173,7 @@ class InDomain(Benchmark):
         return turns if self._judged == "all" else turns[-1:]
 
     async def _grade(self, judge: Judge, answer: Dialogue, turn: int) -> list[Judgment]:
-        about: dict[str, Any] = {
-            "item": answer.id,
-            "turn": turn,
-            "model": _model(answer),
-            "metadata": _metadata(answer),
-        }
+        about = _about(answer, turn)
         if _failed(answer.replies[turn]):
             empty = Judgment(judge=judge.model.name, prompt=_version(judge.rubric), unscored="no_answer", **about)
             return [
@@ -190,12 +185,7 @@ class InDomain(Benchmark):
 
     async def _compare_turn(self, answer: Dialogue, baseline: Dialogue, model: ChatModel, turn: int) -> list[Judgment]:
         rubric = _rubric("pairwise")
-        about: dict[str, Any] = {
-            "item": answer.id,
-            "turn": turn,
-            "model": _model(answer),
-            "metadata": _metadata(answer),
-        }
+        about = _about(answer, turn)
         others = baseline.replies
         if _failed(answer.replies[turn]) or turn >= len(others) or _failed(others[turn]):
             empty = Judgment(
@@ -268,8 +258,10 @@ def _model(answer: Dialogue) -> str:
     return str(answer.metadata.get("model", "model"))
 
 
-def _metadata(answer: Dialogue) -> dict[str, Any]:
-    return {key: answer.metadata[key] for key in ("source", "category", "tier") if key in answer.metadata}
+def _about(answer: Dialogue, turn: int) -> dict[str, Any]:
+    """What every judgment of a reply says of it."""
+    metadata = {key: answer.metadata[key] for key in ("source", "category", "tier") if key in answer.metadata}
+    return {"item": answer.id, "turn": turn, "model": _model(answer), "metadata": metadata}
 
 
 def _version(rubric: Rubric) -> str:

@@ -157,12 +157,11 @@ def krippendorff_alpha(units: Sequence[Sequence[Any]], level: Level = "nominal")
     if len(values) < 2:
         return None
     index = {value: place for place, value in enumerate(values)}
-    coincidences = np.zeros((len(values), len(values)))
-    for unit in pairable:
-        counts = np.zeros(len(values))
-        for value in unit:
-            counts[index[value]] += 1
-        coincidences += (np.outer(counts, counts) - np.diag(counts)) / (len(unit) - 1)
+    sizes = np.array([len(unit) for unit in pairable])
+    cells = np.repeat(np.arange(len(pairable)), sizes) * len(values) + [index[one] for unit in pairable for one in unit]
+    counts = np.bincount(cells, minlength=len(pairable) * len(values)).reshape(len(pairable), len(values))
+    shares = counts / (sizes - 1)[:, None]
+    coincidences = shares.T @ counts - np.diag(shares.sum(0))
     totals = coincidences.sum(1)
     distance = _squared_distance(values, totals, level)
     expected = float((np.outer(totals, totals) * distance).sum())
