@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -136,3 +138,15 @@ def test_what_cannot_be_asked_is_a_user_error(data, arguments, message):
     done = call(data, *arguments)
     assert done.exit_code != 0
     assert message in str(done.exception)
+
+
+def test_the_commands_of_the_page_run(data, monkeypatch):
+    """Those that need no endpoint."""
+    page = Path(__file__).parents[2] / "docs" / "quality.md"
+    shown = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    commands = [line.split() for block in shown for line in block.splitlines()]
+    assert commands
+    monkeypatch.chdir(data.parent)
+    for program, *arguments in commands:
+        done = CliRunner().invoke(app, arguments)
+        assert (program, done.exit_code) == ("turnwise", 0), done.output
