@@ -87,7 +87,7 @@ def measures_and_people(folder: Path) -> dict:
                 asked = content_terms(request)
                 measured = {
                     "words": float(len(said)),
-                    "overlap with earlier turns": history_overlap(said, request, before),
+                    "overlap with earlier turns": history_overlap(terms, asked, before),
                     "overlap with the request": len(terms & asked) / len(terms) if terms else None,
                     "repetition within": repeated_share(said),
                     "repetition of earlier messages": shared_share(said, grams),

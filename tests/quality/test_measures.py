@@ -176,3 +176,16 @@ def test_real_data_of_two_languages_come_out_as_they_are(public_data):
     rows = {(row.group, row.measure): row for row in found.rows()}
     assert rows["data", "script_change"].mean < 0.01
     assert rows["all", "empty"].mean == 0
+
+
+def test_above_ten_thousand_dialogues_the_interval_is_the_normal_one_and_nearly_the_bootstraps():
+    """Turns 1 and 2 by halves: a standard deviation of 0.5, so 1.96 * 0.5 / sqrt(n) on either side of 1.5."""
+    one, two = chat("a", "b"), chat("a", "b", "c", "d")
+    widths = []
+    for number in (10_000, 10_002):
+        summary = summarize(one if place % 2 else two for place in range(number))
+        row = next(summary.rows())
+        assert (row.measure, row.mean) == ("turns", 1.5)
+        widths.append(row.high - row.low)
+    assert widths[1] == pytest.approx(2 * 1.96 * 0.5 / 10_002**0.5, rel=1e-3)
+    assert widths[0] == pytest.approx(widths[1], rel=0.1)

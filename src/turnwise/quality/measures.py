@@ -78,6 +78,8 @@ class _Turn:
     words: list[str]
     request: list[str]
     request_text: str
+    terms: set[str]
+    request_terms: set[str]
     earlier: set[str] | None
     """Content terms of all that was said before the request; None in the first turn."""
 
@@ -109,7 +111,7 @@ def measure_dialogue(dialogue: Dialogue) -> Values:
         "repetition": _mean([repeated_share(said) for said in texts]),
         "repetition_between": _between(texts),
         "history_overlap": _mean([
-            history_overlap(turn.words, turn.request, turn.earlier) for turn in spoken if turn.earlier is not None
+            history_overlap(turn.terms, turn.request_terms, turn.earlier) for turn in spoken if turn.earlier is not None
         ]),
         "request_overlap": _mean([_request_overlap(turn) for turn in answered]),
         "script_change": _script_change(answered),
@@ -128,24 +130,28 @@ def reason(name: str, value: float) -> str:
 
 def _turns(messages: Sequence[Message]) -> list[_Turn]:
     turns: list[_Turn] = []
-    before: set[str] | None = None  # terms up to the current request
     said: set[str] = set()
+    before: set[str] | None = None  # terms up to the current request
     request: list[str] = []
+    asked: set[str] = set()
     texts: list[str] = []
-    asked = False
+    answered = True
     for message in messages:
         if message.role == "user":
-            if not asked:
-                request, texts, asked = [], [], True
+            if answered:
+                request, asked, texts, answered = [], set(), [], False
                 before = set(said) if turns else None
-            request += words(message.text)
+            spoken = words(message.text)
+            request += spoken
+            asked |= content_terms(spoken)
+            said |= asked
             texts.append(message.text)
-            said |= content_terms(words(message.text))
         elif message.role == "assistant":
             reply = words(message.text)
-            turns.append(_Turn(message, reply, request, "\n".join(texts), before))
-            said |= content_terms(reply)
-            asked = False
+            terms = content_terms(reply)
+            turns.append(_Turn(message, reply, request, "\n".join(texts), terms, asked, before))
+            said |= terms
+            answered = True
     return turns
 
 
@@ -170,8 +176,7 @@ def _between(texts: Sequence[Sequence[str]]) -> float | None:
 
 def _request_overlap(turn: _Turn) -> float | None:
     """Share of the reply's content terms that its request holds."""
-    terms = content_terms(turn.words)
-    return len(terms & content_terms(turn.request)) / len(terms) if terms else None
+    return len(turn.terms & turn.request_terms) / len(turn.terms) if turn.terms else None
 
 
 def _script_change(turns: Sequence[_Turn]) -> float | None:

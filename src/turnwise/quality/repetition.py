@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from turnwise.quality.words import content_terms, ngrams
+from turnwise.quality.words import ngrams
 
 N = 4
 """Words of the n-grams that count as repeated; single words and pairs recur in any text."""
@@ -27,22 +27,22 @@ def shared_share(said: Sequence[str], earlier: Collection[tuple[str, ...]], n: i
     return sum(gram in earlier for gram in grams) / len(grams) if grams else None
 
 
-def history_overlap(reply: Sequence[str], request: Sequence[str], earlier: Collection[str]) -> float | None:
+def history_overlap(reply: set[str], request: set[str], earlier: set[str]) -> float | None:
     """Of what a reply adds to its request, the share that earlier turns brought up.
 
     With T the content terms of the reply that its own request does not hold, and E those of all earlier turns (both
     speakers): |T & E| / |T|. Terms are distinct, so that saying one word often does not count as connection.
 
     Args:
-        reply: The reply's words.
-        request: The words of the request it answers.
+        reply: Content terms of the reply.
+        request: Content terms of the request that it answers.
         earlier: Content terms of all messages before the request, except system messages.
 
     Returns:
         From 0 to 1; None where T is empty.
     """
-    added = content_terms(reply) - content_terms(request)
-    return len(added & set(earlier)) / len(added) if added else None
+    added = reply - request
+    return len(added & earlier) / len(added) if added else None
 
 
 def copies_request(reply: Sequence[str], request: Sequence[str]) -> bool:

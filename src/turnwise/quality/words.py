@@ -13,6 +13,8 @@ _UNSPACED = (
 _RUN = rf"[^\W_{_UNSPACED}]+"
 _SIGNS = r"[$€£¥%°+=<>^|~#@&*/\\]+"
 _WORD = re.compile(rf"[{_UNSPACED}]|{_RUN}(?:['’.,:_/@-]{_RUN})*|(?<!\S){_SIGNS}(?!\S)")
+# The same for text without any character beyond ASCII, several times as fast.
+_ASCII_WORD = re.compile(r"[a-z0-9]+(?:['.,:_/@-][a-z0-9]+)*|(?<!\S)[$%+=<>^|~#@&*/\\]+(?!\S)")
 _UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
 
 _FUNCTION_WORDS_EN = (
@@ -35,7 +37,8 @@ def words(text: str) -> list[str]:
     at sign inside (`don't`, `2.1`, `e-mail`); a character of a script that is written without spaces (Chinese,
     Japanese, Thai, ...); or signs that stand alone (`+`, `%`). Punctuation does not count.
     """
-    return _WORD.findall(text.casefold())
+    folded = text.casefold()
+    return (_ASCII_WORD if folded.isascii() else _WORD).findall(folded)
 
 
 def content_terms(said: Sequence[str]) -> set[str]:
@@ -47,10 +50,9 @@ def content_terms(said: Sequence[str]) -> set[str]:
     terms: set[str] = set()
     before = ""
     for word in said:
-        unspaced = _UNSPACED_CHARACTER.match(word) is not None
         if word in _FUNCTION_WORDS:
             before = ""
-        elif not unspaced:
+        elif word.isascii() or not _UNSPACED_CHARACTER.match(word):
             terms.add(word)
             before = ""
         else:
