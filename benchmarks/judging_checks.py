@@ -2,7 +2,8 @@
 
 Run: python benchmarks/judging_checks.py --data FOLDER [--output checks.json]
 
-FOLDER is the folder of public data (prometheus_mtbench, mtbench_judgments, topical_chat, oasst1_qlora).
+FOLDER is the folder of public data (prometheus_mtbench, mtbench, mtbench_answers, mtbench_judgments,
+topical_chat, oasst1_qlora).
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import json
 from pathlib import Path
 from statistics import fmean
 
+from turnwise.dialogue import Dialogue, Message
 from turnwise.judging.agreement import Agreements
 from turnwise.judging.votes import Vote, read_lengths, read_votes
 from turnwise.quality.language import guess_language
 from turnwise.quality.repetition import history_overlap, repeated_share, shared_share, type_token_ratio
+from turnwise.quality.summary import Summary
 from turnwise.quality.words import content_terms, ngrams, words
 from turnwise.run import write_json
 from turnwise.statistics.agreement import cohen_kappa, rating_pairs, share_agreeing, with_interval
@@ -107,6 +110,20 @@ def measures_and_people(folder: Path) -> dict:
     return {measure: with_interval(rho, rows, items[measure]).to_dict() for measure, rows in values.items()}
 
 
+def strong_and_weak(folder: Path) -> dict:
+    """The measures of two-turn MT-Bench answers by strong (H), middling (N) and weak (L) models."""
+    lines = (folder / "mtbench" / "question.jsonl").read_text(encoding="utf-8").splitlines()
+    asked = {row["question_id"]: row["turns"] for row in map(json.loads, lines)}
+    summary = Summary("tier", worst=0)
+    for path in sorted((folder / "mtbench_answers").glob("*.jsonl")):
+        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            messages = []
+            for request, reply in zip(asked[row["question_id"]], row["choices"][0]["turns"], strict=False):
+                messages += [Message("user", request), Message("assistant", reply)]
+            summary.add(Dialogue(messages, id=f"{path.stem}/{row['question_id']}", tier=path.name[0]))
+    return {f"{row.measure} {row.group}": row.to_dict() for row in summary.rows() if row.group != "all"}
+
+
 def languages(folder: Path) -> dict:
     """The guess of a language against the label of OASST1 messages."""
     lines = (folder / "oasst1_qlora" / "oa_questions.jsonl").read_text(encoding="utf-8").splitlines()
@@ -127,6 +144,7 @@ def main() -> None:
         "repeated draws": repeated_draws(arguments.data),
         "turns and length": turns_and_length(arguments.data),
         "measures and people": measures_and_people(arguments.data),
+        "strong and weak models": strong_and_weak(arguments.data),
         "languages": languages(arguments.data),
     }
     if arguments.output is not None:

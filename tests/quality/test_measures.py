@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from turnwise.data.near_duplicates import NearDuplicates
-from turnwise.data.sources import read_with_sources, source_name
+from turnwise.data.sources import read_with_sources
 from turnwise.dialogue import Dialogue, Message
 from turnwise.quality.measures import MEASURES, measure_dialogue
 from turnwise.quality.summary import Summary, summarize
@@ -150,19 +148,6 @@ def test_memory_is_a_few_numbers_per_dialogue():
     after = take(200, 1000)
     tracemalloc.stop()
     assert (after - before) / 800 < 500
-
-
-def test_dialogues_without_a_source_are_named_after_their_input(tmp_path):
-    for name in ("a.jsonl", "b.jsonl"):
-        (tmp_path / name).write_text(
-            "".join(json.dumps(chat("Hi", f"{name} {number}").to_dict()) + "\n" for number in range(3)),
-            encoding="utf-8",
-        )
-    found = list(read_with_sources([tmp_path / "a.jsonl", str(tmp_path / "b.jsonl")], limit=4))
-    assert [dialogue.source for dialogue in found] == ["a", "a", "a", "b"]
-    assert len({dialogue.id for dialogue in found}) == 4
-    assert source_name("hf://owner/chats") == "chats"
-    assert source_name("data/chats.jsonl.gz") == "chats"
 
 
 def test_real_data_of_two_languages_come_out_as_they_are(public_data):
