@@ -97,6 +97,18 @@ def test_the_judge_sees_history_request_and_reply_once_each_and_no_gold_reply(da
     assert judgments[5].unscored == "unparsable"  # the rating's reply has no rating
 
 
+def test_instructions_of_the_data_are_shown_to_model_and_judge(tmp_path):
+    messages = [Message("system", "Speak like a sailor."), Message("user", "Hello?"), Message("assistant", "gold")]
+    benchmark = InDomain([write(tmp_path / "s.jsonl", [Dialogue(messages)])])
+    model, judge = ScriptedModel(lambda _: "Ahoy."), ScriptedModel(lambda _: ALL_FOUR)
+    (answer,) = answered(benchmark, model)
+    run_one(benchmark.score(answer, judge))
+    run_one(benchmark.compare(answer, answer, judge))
+    assert model.requests[0].messages[0]["content"] == "Speak like a sailor."
+    shown = [request.messages[0]["content"].count('{"system": "Speak like a sailor."}') for request in judge.requests]
+    assert shown == [1, 2, 2]
+
+
 def test_all_turns_or_the_first_few_can_be_judged(data):
     def turns(**kwargs):
         benchmark = InDomain([data], sample=1, rubrics=["rating"], **kwargs)

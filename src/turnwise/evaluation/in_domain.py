@@ -197,7 +197,10 @@ class InDomain(Benchmark):
                 for position in ("first", "second")
             ]
         # Both conversations are shown whole: with its own history, each model replies to something else.
-        shown = tuple(fence(_conversation(one, turn), label) for one, label in ((answer, "a"), (baseline, "b")))
+        shown = tuple(
+            fence(_conversation(one.messages[: _place(one, turn) + 1]), label)
+            for one, label in ((answer, "a"), (baseline, "b"))
+        )
         return await Judge(model, rubric, self._samples).compare(
             lambda first, second: {"conversation_a": first, "conversation_b": second},
             (shown[0], shown[1]),
@@ -233,17 +236,18 @@ def _cut(messages: Sequence[Message], max_turns: int | None) -> list[Message]:
 def _shown(answer: Dialogue, turn: int) -> dict[str, str]:
     """The fields of a rubric: what was said before the reply, its request, the reply."""
     place = _place(answer, turn)
-    before = exchanges(Dialogue(answer.messages[:place]))
     request = next((message.text for message in reversed(answer.messages[:place]) if message.role == "user"), "")
     return {
-        "history": fence(as_json(before), "history"),
+        "history": fence(_conversation(answer.messages[:place]), "history"),
         "request": fence(request, "request"),
         "reply": fence(answer.messages[place].text, "reply"),
     }
 
 
-def _conversation(answer: Dialogue, turn: int) -> str:
-    return as_json(exchanges(Dialogue(answer.messages[: _place(answer, turn) + 1])))
+def _conversation(messages: Sequence[Message]) -> str:
+    """The turns as the paper's JSON list; instructions to the assistant, where there are any, as a first entry."""
+    system = "\n".join(message.text for message in messages if message.role == "system")
+    return as_json([*([{"system": system}] if system else []), *exchanges(Dialogue(list(messages)))])
 
 
 def _place(answer: Dialogue, turn: int) -> int:
