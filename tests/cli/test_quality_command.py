@@ -36,11 +36,12 @@ def data(tmp_path):
     return path
 
 
+GRADES = [{"turn": turn, "explanation": "", "score": score} for turn, score in ((1, 9), (2, 7))]
 SCRIPT = [
-    {"if": "Judge only the last reply", "reply": '{"explanation": "", "score": 8}'},
-    {"if": "Grade every reply", "reply": '{"evaluations": [{"turn": 1, "score": 9}, {"turn": 2, "score": 7}]}'},
-    {"if": "You measure", "reply": '{"units": ["u"], "number_of_units": 1, "number_of_words": 50}'},
-    {"reply": '{"explanation": "", "score": 10}'},
+    {"if": "Judge only the last reply", "reply": {"explanation": "", "score": 8}},
+    {"if": "Grade every reply", "reply": {"evaluations": GRADES}},
+    {"if": "You measure", "reply": {"units": ["u"], "number_of_units": 1, "number_of_words": 50}},
+    {"reply": {"explanation": "", "score": 10}},
 ]
 
 
