@@ -101,7 +101,7 @@ class Summary:
     """Takes dialogues one at a time and keeps a few numbers of each.
 
     Memory: 120 bytes of measures per dialogue (15 numbers), 120 again where groups are asked for, and about 130 for
-    the content digest of exact duplicates; 40 MB for 100,000 dialogues. Near duplicates, if asked for, hold the word
+    the content digest of exact duplicates: under 500 bytes in all. Near duplicates, if asked for, hold the word
     5-grams of every dialogue: see `turnwise.data.near_duplicates`. Texts and ids are not kept, except the ids of the
     worst dialogues and of the first copies.
 
