@@ -67,7 +67,7 @@ def open_model(
 def _local(spec: str, settings: ClientConfig) -> ChatModel | None:
     if spec.startswith("local:"):
         path = spec[len("local:") :]
-    elif "://" not in spec and Path(spec).is_dir():
+    elif spec and "://" not in spec and Path(spec).is_dir():
         path = spec
     else:
         return None
@@ -86,8 +86,10 @@ def _local(spec: str, settings: ClientConfig) -> ChatModel | None:
 
 def _endpoint_model(spec: str, settings: ClientConfig, usage: Usage) -> OpenAIModel:
     name, url = _endpoint_of(spec)
-    if importlib.util.find_spec("httpx2") is None:
-        raise MissingExtraError("httpx2", extra="llm", purpose="asking an endpoint")
+    try:
+        importlib.import_module("httpx2")  # here, not in the middle of the first request
+    except ModuleNotFoundError:
+        raise MissingExtraError("httpx2", extra="llm", purpose="asking an endpoint") from None
     if settings.max_cost is not None and settings.price_prompt is None and settings.price_completion is None:
         raise ConfigError(
             "max_cost needs the prices of the model",

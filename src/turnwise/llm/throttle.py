@@ -3,7 +3,8 @@
 How many requests may be in flight is found out as TCP does: it doubles every round trip until the first rate limit,
 then grows by one request (or 5 %) per round trip; a reply with status 429 takes a quarter off, at most once per round
 trip. It grows again from any low, so a bad minute costs minutes, not the run. Failures of the server are another
-matter: they make their own request wait, never the others.
+matter: they make their own request wait, never the others. `Retry-After` holds up all requests; so does a server that
+rate-limits round trip after round trip without one answer, for twice as long each time.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class Throttle:
         self._backoff_s = backoff_s
         self._max_wait_s = max_wait_s
         self._round = 0  # counts the shrinkings; a request begun before the last one says nothing new
+        self._barren = 0  # shrinkings since the last answer
         self._paused_until = 0.0
         self._next_start = 0.0
         self._arrivals = itertools.count()
@@ -155,6 +157,7 @@ class Throttle:
 
     def _grow(self) -> None:
         """After an answer: more, where what is allowed is used."""
+        self._barren = 0
         if self.in_flight < int(self.limit):
             return
         step = 1.0 if self.limit < self._slow_start_ends else max(1.0 / self.limit, _GROW)
@@ -166,7 +169,10 @@ class Throttle:
             self._round += 1
             self.limit = max(1.0, self.limit * _SHRINK)
             self._slow_start_ends = self.limit
-        backoff = min(_LONGEST_BACKOFF_S, self._backoff_s * 2.0**earlier) * random.uniform(0.5, 1.5)
+            if self._barren:  # a second round trip without an answer: not too many at once, but closed to all
+                self._paused_until = max(self._paused_until, now + self._backoff(self._barren - 1))
+            self._barren += 1
+        backoff = self._backoff(earlier)
         asked = min(error.retry_after_s or 0.0, self._max_wait_s)
         if asked <= 0:
             return backoff
@@ -174,3 +180,7 @@ class Throttle:
             self._paused_until = max(self._paused_until, now + asked)
             return asked
         return max(asked, backoff)
+
+    def _backoff(self, earlier: int) -> float:
+        """Seconds to wait after a failure with so many before it; spread, so that not all come back at once."""
+        return min(_LONGEST_BACKOFF_S, self._backoff_s * 2.0 ** min(earlier, 16)) * random.uniform(0.5, 1.5)
