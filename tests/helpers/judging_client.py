@@ -1,6 +1,6 @@
 """A run of many judgments in a process of its own, to be killed at any moment and started again.
 
-Usage: python judging_client.py SETTINGS.json, which holds `url`, `cache`, `output`, `judgments` and `client` (settings).
+Usage: python judging_client.py SETTINGS.json, which holds `url`, `cache`, `output`, `judgments`, `client` (settings).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def test_requests_are_counted_when_they_are_reserved_so_the_limit_holds_however_
 
 
 def test_what_is_in_flight_is_taken_to_cost_the_mean_so_far():
-    """Limit 10; two replies cost 2 each. Then 3 more may go: 4 + 0 x 2, 4 + 1 x 2, 4 + 2 x 2 are below 10, 4 + 3 x 2 is not."""
+    """Limit 10; two replies cost 2 each. Then 3 more may go: 4 + 0, 4 + 2 and 4 + 4 are below 10, 4 + 6 is not."""
     usage = Usage(max_cost=10)
     for _ in range(2):
         assert usage.reserve(retry=False) is None

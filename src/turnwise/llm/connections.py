@@ -1,19 +1,20 @@
 """Plain HTTP to one server: a body goes up, a whole body comes down, or one of two things went wrong.
 
-One httpx2 client per connection. A client's own pool looks through all its connections at every request, and with 64 of
-them that costs more than the request (docs/decisions/0010).
+By aiohttp, which takes a quarter of the processor time of the openai package for the same request
+(docs/decisions/0010).
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
+import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import httpx2
+    import aiohttp
 
 _CONNECT_S = 15.0
 
@@ -28,7 +29,7 @@ class BrokenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole reply: status, headers with names in lower case, body."""
+    """A whole reply: status, headers whose names know no case, body."""
 
     status: int
     headers: Mapping[str, str]
@@ -46,50 +47,58 @@ class Connections:
     def __init__(self, *, timeout_s: float, use_proxy: bool) -> None:
         self._timeout_s = timeout_s
         self._use_proxy = use_proxy
-        self._idle: list[httpx2.AsyncClient] = []
-        self._context: ssl.SSLContext | None = None
+        self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send a body and read the reply. Redirects are not followed: the headers hold a key.
+    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
+        """Send a request and read the reply. Redirects are not followed: the headers hold a key.
 
         Raises:
             UnreachableError: See there.
             BrokenError: See there.
         """
-        import httpx2
+        import aiohttp
 
-        client = self._idle.pop() if self._idle else self._open()
-        whole = False
+        session = self._opened()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                response = await client.post(url, content=body, headers=headers)
-            whole = True
-            return Answer(response.status_code, response.headers, response.content)
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
+            async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+                return Answer(response.status, response.headers, await response.read())
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
             raise UnreachableError(str(error) or type(error).__name__) from None
         except TimeoutError:
             raise BrokenError(f"no whole reply within {self._timeout_s:g} s") from None
-        except (httpx2.TransportError, httpx2.DecodingError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise BrokenError(f"{type(error).__name__}: {error}") from None
-        finally:
-            if whole:
-                self._idle.append(client)
-            else:
-                await client.aclose()
 
     async def close(self) -> None:
-        """Close all connections that no request is using."""
-        while self._idle:
-            await self._idle.pop().aclose()
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
-    def _open(self) -> httpx2.AsyncClient:
-        import httpx2
+    def _opened(self) -> aiohttp.ClientSession:
+        import aiohttp
 
-        if self._context is None:
-            self._context = httpx2.create_ssl_context()  # reads all certificates: once, not once per connection
-        return httpx2.AsyncClient(
-            verify=self._context,
-            trust_env=self._use_proxy,
-            timeout=httpx2.Timeout(None, connect=_CONNECT_S),
-            follow_redirects=False,
-        )
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),  # how many is the throttle's matter
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_S),
+                trust_env=self._use_proxy,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+            # Who forgets to close, or is interrupted, gets no complaint about open connections at the end.
+            weakref.finalize(self, _close, self._session, asyncio.get_running_loop())
+        return self._session
+
+
+def _close(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) -> None:
+    """Close a session from outside its loop, where that still runs."""
+    if session.closed or not loop.is_running():
+        return
+    done = asyncio.run_coroutine_threadsafe(session.close(), loop)
+    try:
+        inside = asyncio.get_running_loop() is loop
+    except RuntimeError:
+        inside = False
+    if not inside:
+        with suppress(TimeoutError):
+            done.result(timeout=1.0)

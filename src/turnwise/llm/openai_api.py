@@ -95,7 +95,9 @@ class OpenAIModel:
         """Send a body once; an endpoint that has answered before may come back, one that never has will not."""
         endpoint = self._endpoint
         try:
-            return await self._connections.post(endpoint.address("/chat/completions"), body, endpoint.headers)
+            return await self._connections.request(
+                "POST", endpoint.address("/chat/completions"), endpoint.headers, body
+            )
         except UnreachableError as error:
             if not self._proven:
                 raise

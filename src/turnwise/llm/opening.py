@@ -12,8 +12,11 @@ from typing import Any, cast
 from turnwise.errors import ConfigError, EndpointError, MissingExtraError
 from turnwise.llm.cache import Cached, ReplyCache
 from turnwise.llm.chat import ChatModel
+from turnwise.llm.connections import Answer, BrokenError, Connections, UnreachableError
+from turnwise.llm.drive import run_one
 from turnwise.llm.endpoint import Endpoint
 from turnwise.llm.openai_api import OpenAIModel
+from turnwise.llm.refusals import error_of
 from turnwise.llm.scripted import ScriptedModel
 from turnwise.llm.settings import ClientConfig
 from turnwise.llm.usage import Usage
@@ -87,9 +90,9 @@ def _local(spec: str, settings: ClientConfig) -> ChatModel | None:
 def _endpoint_model(spec: str, settings: ClientConfig, usage: Usage) -> OpenAIModel:
     name, url = _endpoint_of(spec)
     try:
-        importlib.import_module("httpx2")  # here, not in the middle of the first request
+        importlib.import_module("aiohttp")  # here, not in the middle of the first request
     except ModuleNotFoundError:
-        raise MissingExtraError("httpx2", extra="llm", purpose="asking an endpoint") from None
+        raise MissingExtraError("aiohttp", extra="llm", purpose="asking an endpoint") from None
     if settings.max_cost is not None and settings.price_prompt is None and settings.price_completion is None:
         raise ConfigError(
             "max_cost needs the prices of the model",
@@ -121,24 +124,24 @@ def _endpoint_of(spec: str) -> tuple[str, str]:
 
 def _only_model(endpoint: Endpoint) -> str:
     """The one model that an endpoint serves."""
-    import httpx2
+    connections = Connections(timeout_s=30, use_proxy=not endpoint.is_local)
 
+    async def asked() -> Answer:
+        try:
+            return await connections.request("GET", endpoint.address("/models"), endpoint.headers)
+        finally:
+            await connections.close()
+
+    hint = "is the address right? If the endpoint lists no models, name one: MODEL@" + endpoint.url
     try:
-        with httpx2.Client(timeout=30, trust_env=not endpoint.is_local) as client:
-            reply = client.get(endpoint.address("/models"), headers=endpoint.headers)
-        served = sorted({str(entry["id"]) for entry in json.loads(reply.content)["data"]}) if reply.is_success else None
-    except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
+        answer = run_one(asked())
+        served = sorted({str(entry["id"]) for entry in json.loads(answer.body)["data"]})
+    except (UnreachableError, BrokenError) as error:
         said = endpoint.secrets.describe(str(error))
-        raise EndpointError(
-            f"{endpoint.url}: cannot be asked which models it serves ({said})",
-            hint="is the address right? If so, name the model: MODEL@" + endpoint.url,
-        ) from None
-    if served is None:
-        said = endpoint.secrets.describe(reply.text)
-        raise EndpointError(
-            f"{endpoint.url}/models: status {reply.status_code}: {said}",
-            hint="is the key right? If the endpoint lists no models, name one: MODEL@" + endpoint.url,
-        )
+        raise EndpointError(f"{endpoint.url}: cannot be asked which models it serves ({said})", hint=hint) from None
+    except (ValueError, KeyError, TypeError):
+        said = endpoint.secrets.describe(error_of(answer.body)[1])
+        raise EndpointError(f"{endpoint.url}/models: status {answer.status}: {said}", hint=hint) from None
     if len(served) != 1:
         shown = ", ".join(served[:10]) + (", ..." if len(served) > 10 else "")
         raise EndpointError(

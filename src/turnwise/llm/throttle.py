@@ -19,7 +19,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 _LONGEST_BACKOFF_S = 30.0
-_START = 8
+_START = 16
 _SHRINK = 0.75
 _GROW = 0.05
 
