@@ -1,5 +1,7 @@
 """A chat server that is fast enough not to be what is measured: one latency for all, a cap, and the same words back.
 
+`GET /v1/models` also says how many requests it has `answered`.
+
 Usage: python chat_server.py PORT LATENCY_SECONDS CAP
 """
 
@@ -36,7 +38,6 @@ ANSWER = _http(
     },
 )
 TOO_MANY = _http("429 Too Many Requests", {"error": {"message": "too many at once"}})
-MODELS = _http("200 OK", {"object": "list", "data": [{"id": "m", "object": "model"}]})
 
 
 class Chat(asyncio.Protocol):
@@ -45,6 +46,7 @@ class Chat(asyncio.Protocol):
     latency = 0.2
     cap = 64
     at_work = 0
+    answered = 0
 
     def connection_made(self, transport):
         self.transport, self.buffer = transport, b""
@@ -61,7 +63,8 @@ class Chat(asyncio.Protocol):
             return
         self.buffer = self.buffer[end + 4 + length :]
         if head.startswith(b"get"):
-            self.transport.write(MODELS)
+            served = {"object": "list", "data": [{"id": "m", "object": "model"}], "answered": Chat.answered}
+            self.transport.write(_http("200 OK", served))
         elif Chat.at_work >= Chat.cap:
             self.transport.write(TOO_MANY)
         else:
@@ -70,6 +73,7 @@ class Chat(asyncio.Protocol):
 
     def answer(self):
         Chat.at_work -= 1
+        Chat.answered += 1
         self.transport.write(ANSWER)
 
 
