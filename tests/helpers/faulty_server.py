@@ -184,6 +184,7 @@ def build_app(script: Script, log: Path) -> FastAPI:
             "torn": lambda: torn(content),
             "slow": lambda: whole(content),
             "invalid_json": lambda: whole(content[:-9] + b"}"),
+            "web_page": lambda: whole(b"<!doctype html><p>Welcome"),
             "not_an_object": lambda: whole(b"[1, 2]"),
             "empty": lambda: whole(_completion("  \n")),
             "null": lambda: whole(_completion(None)),

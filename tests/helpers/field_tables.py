@@ -1,4 +1,4 @@
-"""Tables of settings for docs/training.md, docs/mixtures.md, docs/study.md and docs/models.md, made from the models' own descriptions.
+"""Tables of settings for pages in docs (training, mixtures, study, models), made from the models' own descriptions.
 
 `python tests/helpers/field_tables.py` writes them into the pages; a test compares.
 """

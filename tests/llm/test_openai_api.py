@@ -43,6 +43,7 @@ PLAN = {
             "403",
             "quota",
             "redirect",
+            "web_page",
             "empty",
             "null",
             "refusal",
@@ -147,7 +148,12 @@ def test_what_stays_wrong_is_a_failed_reply_with_its_reason(server, text, failur
 
 @pytest.mark.parametrize(
     ("text", "hint"),
-    [("always 403", "may this key"), ("always quota", "add credit"), ("always redirect", "address that it leads to")],
+    [
+        ("always 403", "may this key"),
+        ("always quota", "add credit"),
+        ("always redirect", "address that it leads to"),
+        ("always web_page", "often /v1"),
+    ],
 )
 def test_what_no_request_would_change_stops_the_run(server, text, hint):
     usage = Usage()

@@ -56,6 +56,9 @@ def test_a_key_is_needed_elsewhere_but_not_on_this_machine():
         turnwise.open_model("m@https://example.com/v1")
     with pytest.raises(ConfigError, match="MY_KEY is not set"):
         turnwise.open_model("m@https://example.com/v1", ClientConfig(api_key_env="MY_KEY"))
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
+        turnwise.open_model("m@https://example.com/v1", ClientConfig(headers={"X-Team": "dialogue"}))
+    turnwise.open_model("m@https://user:password9@example.com/v1")
     turnwise.open_model("m@https://example.com/v1", ClientConfig(api_key_env=None))
     turnwise.open_model("m@http://localhost/v1")
 

@@ -45,12 +45,15 @@ class Endpoint:
             secrets += [login, unquote(parts.password or ""), parts.password]
             self.headers["authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
         given = _expanded(settings.headers)
-        secrets += [value.removeprefix("Bearer ") for name, value in given.items() if "${" in settings.headers[name]]
+        secret_headers = [
+            value.removeprefix("Bearer ") for name, value in given.items() if "${" in settings.headers[name]
+        ]
+        secrets += secret_headers
         key = os.environ.get(settings.api_key_env or "", "").strip()
         if key and login is None:
             self.headers["authorization"] = f"Bearer {key}"
             secrets.append(key)
-        elif not key and settings.api_key_env and login is None and not self.is_local and not given:
+        elif not (key or login or secret_headers or self.is_local) and settings.api_key_env:
             raise ConfigError(
                 f"{self.url}: no key: the environment variable {settings.api_key_env} is not set",
                 hint="set it, name another with api_key_env, or set api_key_env to null where no key is needed",

@@ -113,6 +113,11 @@ class OpenAIModel:
         try:
             body = json.loads(secrets.remove(answer.body.decode("utf-8")))
         except ValueError:
+            if not self._proven and answer.body.lstrip()[:1] == b"<":
+                raise EndpointError(
+                    f"{self.name}: expected a chat completion, found a web page",
+                    hint="does the address end where the API begins (often /v1)?",
+                ) from None
             raise TryAgainError("the server's reply is not JSON") from None
         if not isinstance(body, Mapping):
             raise TryAgainError("the server's reply is not a JSON object")
