@@ -195,6 +195,7 @@ def build_app(script: Script, log: Path) -> FastAPI:
             "ignore_schema": lambda: whole(_completion("The score is 7.")),
             "parts": lambda: whole(_completion([{"type": "text", "text": "[[4]]"}])),
             "leak": lambda: whole(_completion(f"you sent {given} [[5]]")),
+            "leak_escaped": lambda: whole(_completion(f"you sent {given} [[5]]").replace(b"sk-", b"\\u0073k-")),
             "leak_500": lambda: error(500, f"cannot reach the upstream with {given}"),
             "leak_400": lambda: error(400, f"bad request, headers: authorization={given}"),
         }

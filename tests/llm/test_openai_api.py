@@ -53,6 +53,7 @@ PLAN = {
             "ignore_schema",
             "parts",
             "leak",
+            "leak_escaped",
             "leak_500",
             "leak_400",
         ]
@@ -271,7 +272,7 @@ def test_the_body_holds_what_is_set_and_a_schema_is_strict_only_where_it_can_be(
     assert "response_format" not in request_body("m", ask("x", schema=closed), ClientConfig(structured="none"), "t")
 
 
-@pytest.mark.parametrize("text", ["always leak", "always leak_500", "always leak_400"])
+@pytest.mark.parametrize("text", ["always leak", "always leak_escaped", "always leak_500", "always leak_400"])
 def test_a_key_that_the_server_echoes_is_nowhere(server, tmp_path, monkeypatch, caplog, text):
     """In no reply, no detail, no log at any level, no cache, no repr."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

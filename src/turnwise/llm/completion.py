@@ -65,7 +65,7 @@ def _failure(text: str, finish: Any, refusal: Any) -> tuple[FailureKind | None, 
     if finish == "content_filter":
         return "refused", "stopped by the server's content filter"
     if isinstance(refusal, str) and refusal.strip():
-        return "refused", refusal.strip()[:300]
+        return "refused", refusal.strip()
     if finish == "length":
         return "truncated", "the reply ends at its token limit" + ("" if text.strip() else ", before any text")
     if not text.strip():

@@ -124,13 +124,16 @@ class OpenAIModel:
         error = body.get("error")
         if not body.get("choices") and error:  # some gateways report failures with status 200
             status = error.get("code") if isinstance(error, Mapping) else None
-            return self._refusal(status if isinstance(status, int) else 502, answer, *error_of(answer.body))
+            status = status if isinstance(status, int) and 400 <= status < 600 else 502
+            return self._refusal(status, answer, *error_of(answer.body))
         reply, ignored = read_completion(body, request)
         self._proven = True
         self._usage.not_honoured.update(ignored)
         cost = self._cost(reply)
         self._usage.charge(reply.prompt_tokens, reply.completion_tokens, cost)
-        return replace(reply, cost=cost)
+        # Once more: in the body a key may be spelled with escapes.
+        text, detail = secrets.remove(reply.text), secrets.describe(reply.detail)
+        return replace(reply, text=text, detail=detail, model=reply.model and secrets.remove(reply.model), cost=cost)
 
     def _refusal(self, status: int, answer: Answer, error: Mapping[str, Any], message: str) -> ChatReply:
         self._usage.rate_limited += status == 429
