@@ -223,6 +223,7 @@ def test_the_commands_of_the_page_on_studies_run_on_its_configuration(reader):
 def test_yaml_examples_are_configurations(block, tmp_path):
     from turnwise.config import load_config
     from turnwise.data.mix_config import MixConfig
+    from turnwise.llm.settings import ClientConfig
     from turnwise.study.plan import StudyConfig
     from turnwise.training.fit import TrainConfig
 
@@ -233,6 +234,9 @@ def test_yaml_examples_are_configurations(block, tmp_path):
         return
     if block.info == ("yaml", "study"):
         load_config(StudyConfig, path)
+        return
+    if block.info == ("yaml", "client"):
+        load_config(ClientConfig, path)
         return
     needed = {"model": "m", "data": [{"path": "d"}], "output": "o"}
     given = {line.split(":")[0] for line in block.text.splitlines() if re.match(r"\w+:", line)}
@@ -303,6 +307,12 @@ def test_tables_of_the_page_on_studies_are_those_of_the_models_and_of_the_result
     assert field_tables.filled(text) == text
     assert all(f"<!-- fields: {name} -->" in text for name in field_tables.models_of_studies())
     assert all(f"`{name}`" in text for name in RESULTS_SCHEMA.names)
+
+
+def test_tables_of_the_page_on_models_are_those_of_the_settings():
+    text = field_tables.MODELS.read_text(encoding="utf-8")
+    assert field_tables.filled(text) == text
+    assert all(f"<!-- fields: {name} -->" in text for name in field_tables.models_of_clients())
 
 
 def test_columns_and_keys_of_the_run_folder_are_those_of_the_code():

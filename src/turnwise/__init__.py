@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from turnwise.data.write import write_dialogues
     from turnwise.dialogue import Dialogue, Document, Message, PreferencePair
     from turnwise.errors import TurnwiseError
+    from turnwise.llm.chat import ChatModel
+    from turnwise.llm.opening import open_model
     from turnwise.training.arguments import ReSUREConfig
     from turnwise.training.ledger import Ledger
     from turnwise.training.trainer import ReSURETrainer
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from turnwise.training.weights import WeightingConfig
 
 _HOMES = {
+    "ChatModel": "turnwise.llm.chat",
     "Dialogue": "turnwise.dialogue",
     "Document": "turnwise.dialogue",
     "Ledger": "turnwise.training.ledger",
@@ -33,11 +36,13 @@ _HOMES = {
     "ReSUREWeighter": "turnwise.training.weighter",
     "TurnwiseError": "turnwise.errors",
     "WeightingConfig": "turnwise.training.weights",
+    "open_model": "turnwise.llm.opening",
     "read_dialogues": "turnwise.data.read",
     "write_dialogues": "turnwise.data.write",
 }
 
 __all__ = [
+    "ChatModel",
     "Dialogue",
     "Document",
     "Ledger",
@@ -49,6 +54,7 @@ __all__ = [
     "TurnwiseError",
     "WeightingConfig",
     "__version__",
+    "open_model",
     "read_dialogues",
     "write_dialogues",
 ]

@@ -7,6 +7,7 @@ The tree::
     ├── DataError                 an input file: says path:line, what was found, what was expected
     ├── TemplateError             a chat template whose assistant spans cannot be found or trusted
     ├── ModelError                a model or tokenizer that cannot be loaded or used
+    ├── EndpointError             a chat endpoint that answers nothing: wrong key, unknown model, no such address
     ├── RunError                  a run folder: taken, unreadable, from a newer version, not resumable
     ├── TrainingError             a training run that had to stop (for example too many non-finite losses)
     └── MissingExtraError         an optional dependency; the message holds the pip line (also an ImportError)
@@ -74,6 +75,13 @@ class TemplateError(TurnwiseError):
 
 class ModelError(TurnwiseError):
     """A model or tokenizer that cannot be loaded, or is not what it should be."""
+
+
+class EndpointError(TurnwiseError):
+    """An endpoint that can answer nothing that is asked: a wrong key, an unknown model, no such address. Never retried.
+
+    Messages hold no keys: what the server said is redacted before it gets here.
+    """
 
 
 class RunError(TurnwiseError):

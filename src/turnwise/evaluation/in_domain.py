@@ -264,7 +264,9 @@ def _model(answer: Dialogue) -> str:
 
 def _about(answer: Dialogue, turn: int) -> dict[str, Any]:
     """What every judgment of a reply says of it."""
-    metadata = {key: answer.metadata[key] for key in ("source", "category", "tier") if key in answer.metadata}
+    metadata: dict[str, Any] = {
+        key: answer.metadata[key] for key in ("source", "category", "tier") if key in answer.metadata
+    }
     if "failure" in answer.replies[turn].extra:
         metadata["answer_failure"] = answer.replies[turn].extra["failure"]
     return {"item": answer.id, "turn": turn, "model": _model(answer), "metadata": metadata}
