@@ -11,8 +11,8 @@ from sums import Sums, answers_right, judges_by_length
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import ConfigError, DataError
 from turnwise.evaluation.answers import read_stored_answers
-from turnwise.evaluation.benchmark import Benchmark
 from turnwise.evaluation.evaluate import evaluate
+from turnwise.llm.chat import ChatRequest
 
 
 @pytest.fixture
@@ -120,18 +120,41 @@ def test_a_record_that_is_no_answer_is_named(tmp_path, text, said):
         read_stored_answers(tmp_path / "x.jsonl")
 
 
-def test_a_benchmark_that_leads_the_dialogue_itself_gets_what_is_stored(tmp_path):
-    class Free(Sums):
-        async def answer(self, item, model, *, gold_history=False):
-            return await Benchmark.answer(self, item, model, gold_history=gold_history)
+def test_a_benchmark_that_leads_the_dialogue_itself_leads_it_again_with_the_stored_replies(tmp_path):
+    """It asks on until the reply is `stop`: how many turns there are is not known before."""
 
-    told = [Message("user", "Guess."), Message("assistant", "5"), Message("user", "More."), Message("assistant", "6")]
-    stored = Dialogue(told, id="sum-0", metadata={"model": "m"}).to_dict()
+    class Chat(Sums):
+        async def answer(self, item, model, *, gold_history=False):
+            messages = [Message("user", "Go on?")]
+            while True:
+                reply = await model.reply(ChatRequest([message.to_dict() for message in messages]))
+                failed = {} if reply.failure is None else {"failure": reply.failure, "detail": reply.detail}
+                messages.append(Message("assistant", reply.text, extra=failed))
+                if failed or reply.text == "stop":
+                    return Dialogue(messages, id=item.id, metadata={**item.metadata, "model": model.name})
+                messages.append(Message("user", "On?"))
+
+    def told(*replies):
+        messages = [Message("user", "Go on?"), Message("assistant", replies[0])]
+        for reply in replies[1:]:
+            messages += [Message("user", "On?"), Message("assistant", reply)]
+        return Dialogue(messages, id=f"sum-{len(replies)}", metadata={"model": "m"}).to_dict()
+
+    stored = [told("yes"), told("yes", "stop"), told("yes", "stop", "never mind")]
     done = evaluate(
-        Free(1),
-        answers=lines(tmp_path / "free.jsonl", [stored]),
-        judge=judges_by_length(),
-        output=tmp_path / "again",
+        Chat(4), answers=lines(tmp_path / "chat.jsonl", stored), judge=judges_by_length(), output=tmp_path / "again"
     )
-    assert done.results["answers"]["model"]["stored"]["other_questions"] == []
-    assert read_lines(tmp_path / "again" / "answers.jsonl")[0]["messages"] == stored["messages"]
+    fit = done.results["answers"]["model"]["stored"]
+    assert fit["missing"] == ["sum-0"]
+    assert fit["turns"] == {"sum-1": {"found": 1, "expected": 2}, "sum-3": {"found": 3, "expected": 2}}
+    assert fit["other_questions"] == []
+    replies = [
+        [m["content"] for m in one["messages"][1::2]] for one in read_lines(tmp_path / "again" / "answers.jsonl")
+    ]
+    assert replies == [[""], ["yes", ""], ["yes", "stop"], ["yes", "stop"]]
+
+
+def test_with_a_limit_the_answers_to_further_items_are_not_called_extra(first, tmp_path):
+    done = judge_again(tmp_path, first, limit=2)
+    assert done.results["answers"]["model"]["stored"]["extra"] == []
+    assert done.results["answers"]["model"]["dialogues"] == 2

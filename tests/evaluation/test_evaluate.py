@@ -10,6 +10,7 @@ from sums import Sums, answers_right, judges_by_length
 
 from turnwise.errors import ConfigError, DataError, RunError
 from turnwise.evaluation.evaluate import evaluate, recompute
+from turnwise.evaluation.stored_judgments import judgment_files
 from turnwise.llm.chat import ChatReply
 from turnwise.llm.scripted import ScriptedModel
 from turnwise.run import read_manifest
@@ -155,6 +156,33 @@ def test_stored_judgments_give_the_same_tables_without_a_model(tmp_path):
         assert again.results["unscored"] == first.results["unscored"]
     both = recompute(Sums(), tmp_path)
     assert [table["model"] for table in both.tables] == ["a", "b"], "one table per model"
+
+
+def test_files_of_a_folder_that_hold_something_else_are_passed_over(tmp_path):
+    evaluate(Sums(2), model=answers_right(), judge=judges_by_length(), output=tmp_path / "run")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "mine.jsonl").write_bytes((tmp_path / "run" / "judgments.jsonl").read_bytes())
+    (folder / "answers.jsonl").write_bytes((tmp_path / "run" / "answers.jsonl").read_bytes())
+    (folder / "torn.jsonl").write_text("{")
+    files, passed_over = judgment_files(folder)
+    assert [file.name for file in files] == ["mine.jsonl"]
+    assert [file.name for file in passed_over] == ["answers.jsonl", "torn.jsonl"]
+    (folder / "mine.jsonl").unlink()
+    with pytest.raises(DataError, match="files of judgments in the folder, found none"):
+        judgment_files(folder)
+
+
+def test_a_benchmark_can_refuse_a_judge_before_anything_is_asked(tmp_path):
+    class Particular(Sums):
+        def check(self, judge, kind="single"):
+            raise ConfigError(f"no references for {judge} in {kind}")
+
+    model = answers_right()
+    with pytest.raises(ConfigError, match="no references for judge-by-length in single"):
+        evaluate(Particular(2), model=model, judge=judges_by_length(), output=tmp_path / "run")
+    assert model.requests == []
+    assert not (tmp_path / "run").exists()
 
 
 def test_programs_scores_go_into_the_table_of_the_judge_and_two_judges_have_one_each():

@@ -150,28 +150,29 @@ class _Replay:
 async def fit_answer(benchmark: Benchmark, item: Item, stored: StoredAnswers, fit: Fit) -> Dialogue:
     """The answer to one item as the benchmark would have it, from what is stored.
 
-    A turn without a stored reply becomes a failed reply, which the benchmark then does not score. Benchmarks that lead
-    the dialogue themselves (`Benchmark.answer` overridden) get what is stored as it is.
+    The benchmark leads the dialogue once more and is given the stored replies in order. A turn without a stored reply
+    becomes a failed reply, which the benchmark then does not score. Where this comes to what is stored, that is taken
+    as it is.
     """
     answer = stored.by_id.get(item.id)
     if answer is None:
         fit.missing.append(item.id)
         return await benchmark.answer(item, _Replay(stored.model, ()))
-    answer.source = benchmark.name
-    answer.metadata = {**answer.metadata, **item.metadata, "model": stored.model}
-    if type(benchmark).answer is not Benchmark.answer:
-        return answer
-    asked, told = _questions(item.messages), _questions(answer.messages)
+    replayed = await benchmark.answer(item, _Replay(stored.model, answer.replies))
+    asked, told = _questions(replayed.messages), _questions(answer.messages)
     if told[: len(asked)] != asked[: len(told)]:
         fit.other_questions.append(item.id)
-    if answer.num_turns == len(asked) == len(told):
-        return answer
-    fit.turns[item.id] = (answer.num_turns, len(asked))
-    return await benchmark.answer(item, _Replay(stored.model, answer.replies))
+    lacking = any(reply.extra.get("detail") == NO_STORED_ANSWER for reply in replayed.replies)
+    if lacking or replayed.num_turns != answer.num_turns or len(asked) != len(told):
+        fit.turns[item.id] = (answer.num_turns, replayed.num_turns)
+        return replayed
+    answer.source = benchmark.name
+    answer.metadata = {**answer.metadata, **item.metadata, "model": stored.model}
+    return answer
 
 
 def extra_answers(items: Iterable[Item], stored: StoredAnswers, fit: Fit) -> None:
-    """Note the stored answers that no item asks for."""
+    """Note the stored answers that no item of the benchmark asks for."""
     fit.extra += sorted(stored.by_id.keys() - {item.id for item in items})
 
 

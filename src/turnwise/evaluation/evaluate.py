@@ -54,6 +54,7 @@ class _Run:
     """What the steps of one evaluation share."""
 
     benchmark: Benchmark
+    every: Sequence[Item]
     items: Sequence[Item]
     folder: RunFolder
     gold_history: bool
@@ -147,11 +148,11 @@ def evaluate(
     items = list(every if limit is None else islice(every, limit))
     stored = None
     if answers is not None:
-        stored = read_stored_answers(answers, items=items, model=model if isinstance(model, str) else None)
+        stored = read_stored_answers(answers, items=every, model=model if isinstance(model, str) else None)
     stored_baseline = None
     if baseline_answers is not None:
         name = baseline if isinstance(baseline, str) else None
-        stored_baseline = read_stored_answers(baseline_answers, items=items, model=name)
+        stored_baseline = read_stored_answers(baseline_answers, items=every, model=name)
     for path in (*inputs, *(path for path in (answers, baseline_answers) if path is not None)):
         folder.manifest.add_input(_file_of(path))
     folder.check_inputs()
@@ -161,10 +162,12 @@ def evaluate(
         judging = open_one(judge, judge_client or client) if judge is not None else None
         other = stored_baseline
         comparing = None if mode == "single" else other or open_one(baseline, client)
+        if judging is not None:
+            _check_judge(benchmark, judging.name, mode)
         stack.enter_context(folder)
         for torn in folder.path.glob(".partial-*"):  # of a run that was killed while it wrote
             torn.unlink()
-        run = _Run(benchmark, items, folder, gold_history, window, on_progress or (lambda *_: None))
+        run = _Run(benchmark, every, items, folder, gold_history, window, on_progress or (lambda *_: None))
         name = _answer_all(run, answering, ANSWERS_NAME)
         other_name = None if comparing is None else _answer_all(run, comparing, BASELINE_NAME)
         judgments = _judge_all(run, judging, pairwise=mode == "pairwise")
@@ -237,6 +240,13 @@ def _check(
             raise ConfigError(f"with stored answers the {option} is a name in them, found a model that answers")
 
 
+def _check_judge(benchmark: Benchmark, judge: str, mode: Mode) -> None:
+    """Let a benchmark that needs something for its judge (prompts, references) say what is missing, before it costs."""
+    check = getattr(benchmark, "check", None)
+    if check is not None:
+        check(judge, "pair" if mode == "pairwise" else "single")
+
+
 def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `evaluate` that decide what comes out, as the manifest keeps them."""
 
@@ -274,7 +284,7 @@ def _answer_all(run: _Run, answering: ChatModel | StoredAnswers, name: str) -> s
     answers: Iterator[Dialogue]
     if isinstance(answering, StoredAnswers):
         stored, fit = answering, Fit()
-        extra_answers(run.items, stored, fit)
+        extra_answers(run.every, stored, fit)
         answers = run_all(lambda item: fit_answer(run.benchmark, item, stored, fit), run.items, window=1)
         called = stored.model
     else:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from turnwise.data.records import open_source
+from turnwise.data.records import Raw, open_source
 from turnwise.data.write import encode_json
 from turnwise.errors import DataError
 from turnwise.judging.records import Judgment
@@ -46,7 +46,7 @@ def without_text(judgment: Judgment) -> Judgment:
 
 
 def read_judgments(path: str | Path) -> list[Judgment]:
-    """Read judgments from a file, or from every file of a folder; without their texts.
+    """Read judgments from a file, or from the files of a folder; without their texts.
 
     Files of ours (`judgments.jsonl`) and of FastChat (`question_id` and `judge`) are told apart by their first record.
 
@@ -56,23 +56,40 @@ def read_judgments(path: str | Path) -> list[Judgment]:
     Raises:
         DataError: Nothing is there, or a record is no judgment.
     """
-    return [without_text(judgment) for file in judgment_files(Path(path)) for judgment in iterate_judgments(file)]
+    files, _ = judgment_files(path)
+    return [without_text(judgment) for file in files for judgment in iterate_judgments(file)]
 
 
-def judgment_files(path: Path) -> list[Path]:
-    """The files that hold judgments: the path itself, or of a folder those of its runs, else all its `.jsonl` files.
+def judgment_files(path: str | Path) -> tuple[list[Path], list[Path]]:
+    """The files that hold judgments: the path itself, or of a folder those of its runs, else its `.jsonl` files.
+
+    Returns:
+        These, and the `.jsonl` files of the folder that were passed over, as their first record is no judgment.
 
     Raises:
         DataError: There is no such file or folder, or the folder holds none.
     """
+    path = Path(path)
     if path.is_file():
-        return [path]
+        return [path], []
     if not path.is_dir():
         raise DataError("no such file or folder of judgments", path=path)
-    files = sorted(path.rglob(JUDGMENTS_NAME)) or sorted(path.glob("*.jsonl"))
+    files, passed_over = sorted(path.rglob(JUDGMENTS_NAME)), []
     if not files:
-        raise DataError(f"expected {JUDGMENTS_NAME} or other .jsonl files in the folder, found none", path=path)
-    return files
+        found = sorted(path.glob("*.jsonl"))
+        files = [file for file in found if _holds_judgments(file)]
+        passed_over = [file for file in found if file not in files]
+    if not files:
+        raise DataError(f"expected {JUDGMENTS_NAME} or other files of judgments in the folder, found none", path=path)
+    return files, passed_over
+
+
+def _holds_judgments(path: Path) -> bool:
+    try:
+        first = next(iter(open_source(path).rows), None)
+    except DataError:
+        return False
+    return isinstance(first, Raw) and isinstance(first.value, Mapping) and "judge" in first.value
 
 
 def iterate_judgments(path: Path) -> Iterator[Judgment]:
