@@ -165,8 +165,8 @@ def win_rate(
 
     Example: turnwise evaluate win-rate annotations.json
     """
-    from turnwise.evaluation.results import table_record
     from turnwise.evaluation.benchmark import ScoreTable
+    from turnwise.evaluation.results import table_record
 
     tables = [
         table_record(

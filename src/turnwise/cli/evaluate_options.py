@@ -48,9 +48,9 @@ class Options:
     gold_history: Annotated[
         bool, typer.Option("--gold-history", help="Show the model the benchmark's earlier replies, not its own.")
     ] = False
-    cache: Annotated[
-        Path | None, typer.Option(help="File of answered requests. Default: OUTPUT/requests.sqlite.")
-    ] = None
+    cache: Annotated[Path | None, typer.Option(help="File of answered requests. Default: OUTPUT/requests.sqlite.")] = (
+        None
+    )
     max_cost: Annotated[float | None, typer.Option(min=0, help="Stop asking at this cost; needs prices.")] = None
     max_requests: Annotated[int | None, typer.Option(min=0, help="Stop asking after as many requests.")] = None
     max_unscored: Annotated[
@@ -100,7 +100,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         for one in fields(Options)
         if one.default is not MISSING
     ]
-    del called.__wrapped__  # type: ignore[attr-defined]
+    del called.__wrapped__
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {one.name: one.annotation for one in parameters}
     return called

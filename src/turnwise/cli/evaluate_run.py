@@ -33,9 +33,7 @@ def run_benchmark(make: Make, options: Options, **own: Any) -> None:
     from turnwise.config import load_config
     from turnwise.evaluation.settings import EvaluateConfig
 
-    config = load_config(
-        EvaluateConfig, options.config, overrides=options.settings or (), values=options.values(**own)
-    )
+    config = load_config(EvaluateConfig, options.config, overrides=options.settings or (), values=options.values(**own))
     if options.judgments is not None:
         _recompute(make(config), options, config)
         return
@@ -60,7 +58,9 @@ def construct(benchmark: type, config: EvaluateConfig, *arguments: Any, **named:
     known = inspect.signature(benchmark).parameters
     for name in config.options:
         if name not in known:
-            raise ConfigError(f"unknown setting 'options.{name}'", hint=f"known settings here: {', '.join(sorted(known))}")
+            raise ConfigError(
+                f"unknown setting 'options.{name}'", hint=f"known settings here: {', '.join(sorted(known))}"
+            )
     return benchmark(*arguments, **{**named, **config.options})
 
 
@@ -147,10 +147,28 @@ def _recompute(benchmark: Benchmark, options: Options, config: EvaluateConfig) -
 def _print(done: Evaluation, *, dry_run: bool) -> None:
     for one in done.results["notes"]:
         note(f"note: {one}")
+    _print_models(done)
     for table in done.tables:
         print_score_table(table, prefix="DRY RUN, no real figures: " if dry_run else "")
     for warning in done.warnings():
         note(f"WARNING: {warning}")
+
+
+def _print_models(done: Evaluation) -> None:
+    """The first row of every model's main table, where there are several models."""
+    first = {(table["model"], table["judge"], table["baseline"]): table for table in reversed(done.tables)}
+    if len(first) < 2:
+        return
+    rows = [(*who, table["rows"][0]) for who, table in reversed(first.items()) if table["rows"]]
+    rows.sort(key=lambda row: (row[3]["mean"] is None, -(row[3]["mean"] or 0)))
+    print_table(
+        f"{done.results['benchmark']}, {len(rows)} models",
+        ("model", "judge", "baseline", "mean", "95 % interval", "n", "unscored"),
+        [
+            (model, judge, baseline, row["mean"], _interval(row), row["n"], _reasons(row))
+            for model, judge, baseline, row in rows
+        ],
+    )
 
 
 def print_score_table(table: Mapping[str, Any], *, prefix: str = "") -> None:
@@ -169,14 +187,22 @@ def print_score_table(table: Mapping[str, Any], *, prefix: str = "") -> None:
             (
                 row["name"],
                 row["mean"],
-                "-" if row["low"] is None else f"{format_cell(row['low'])} to {format_cell(row['high'])}",
+                _interval(row),
                 row["n"],
                 *(row["counts"].get(name) for name in counted),
-                ", ".join(f"{reason} {count}" for reason, count in row["unscored"].items()) or "0",
+                _reasons(row),
             )
             for row in rows
         ],
     )
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    return "-" if row["low"] is None else f"{format_cell(row['low'])} to {format_cell(row['high'])}"
+
+
+def _reasons(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in row["unscored"].items()) or "0"
 
 
 def _finish(done: Evaluation, options: Options, **where: str) -> None:

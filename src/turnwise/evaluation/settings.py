@@ -15,7 +15,7 @@ class EvaluateConfig(StrictModel):
     """What is evaluated, by whom, and how endpoints are asked."""
 
     model: str | None = Field(
-        None, description="who answers: a folder, `local:NAME`, `MODEL@http://host/v1`, ...; of stored answers, the name"
+        None, description="who answers: a folder, `MODEL@http://host/v1`, ...; of stored answers, the name"
     )
     judge: str | None = Field(None, description="who judges, where a judge is needed")
     baseline: str | None = Field(None, description="the other model of a comparison")
