@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible server in a thread: it answers by a function, slowly if asked, and remembers all requests."""
+"""A small OpenAI-compatible server in a thread: it answers by a function and remembers every request."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _evaluate(benchmark: Benchmark, options: Options, config: EvaluateConfig) ->
             judge_client=config.judge_client,
             cache=config.cache,
             usage=usage,
-            inputs=[path for path in _files(config.data, config.prompts)],
+            inputs=_files(config.data, config.prompts),
             config=resolved,
             seed=config.seed,
             dry_run=config.dry_run,
