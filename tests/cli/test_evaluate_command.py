@@ -7,6 +7,7 @@ import json
 import pytest
 from chat_server import chat_server
 from demo import read_lines, run_main
+from two_questions import write_lines, write_questions
 
 from turnwise.run import read_manifest
 
@@ -26,23 +27,6 @@ def turnwise(tmp_path, monkeypatch, capsys):
         return run_main(monkeypatch, capsys, *arguments)
 
     return run
-
-
-def write_lines(path, records):
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-
-
-def write_questions(folder, count):
-    folder.mkdir()
-    questions = [
-        {
-            "question_id": 200 + number,
-            "category": "writing" if number % 2 else "stem",
-            "turns": [f"The first question, number {number}?", f"The second question, number {number}?"],
-        }
-        for number in range(count)
-    ]
-    write_lines(folder / "question.jsonl", questions)
 
 
 MT_BENCH = ["evaluate", "mt-bench", "--data", "questions"]

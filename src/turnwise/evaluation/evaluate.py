@@ -117,7 +117,7 @@ def evaluate(
         inputs: Files that the benchmark reads, for the manifest.
         config: The resolved configuration, for the manifest; by default made of the arguments.
         seed: Recorded in the manifest.
-        dry_run: The models are scripts; said in every file.
+        dry_run: The models are scripts, said in the results; unscored judgments are then no failure.
         resume: Continue the run that the folder holds.
         overwrite: Replace what the folder holds.
         window: Most items at work at once, and so in memory.
@@ -172,7 +172,8 @@ def evaluate(
         other_name = None if comparing is None else _answer_all(run, comparing, BASELINE_NAME)
         judgments = _judge_all(run, judging, pairwise=mode == "pairwise")
         results = {
-            **summarize(benchmark, judgments, max_unscored=max_unscored),
+            # What a script has said in a judge's place is no sign of anything.
+            **summarize(benchmark, judgments, max_unscored=1.0 if dry_run else max_unscored),
             "mode": mode,
             "model": name,
             "judge": None if judging is None else judging.name,
