@@ -145,7 +145,7 @@ def test_a_dry_run_asks_nobody_and_says_so_everywhere(turnwise, tmp_path):
     assert "DRY RUN" in out
     assert json.loads(out.splitlines()[-1])["dry_run"] is True
     assert "(dry run)" in (tmp_path / "run" / "report.html").read_text()
-    assert "scripted" in json.loads(out.splitlines()[-1])["judge"]
+    assert json.loads(out.splitlines()[-1])["judge"] == "dry-run"
 
 
 def test_endpoints_are_asked_limits_hold_and_resuming_with_a_higher_one_pays_nothing_twice(turnwise, tmp_path):

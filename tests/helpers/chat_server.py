@@ -63,8 +63,13 @@ def chat_server(answer: Answer, *, delay: float = 0.0) -> Iterator[ChatServer]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: Any) -> None:
+            """Clients that are killed in the middle of a request are what these tests are about."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     served = ChatServer(f"http://127.0.0.1:{server.server_address[1]}/v1")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -54,7 +54,8 @@ def run_all(
                 return
             yield begun.popleft().result()
     finally:
-        for future in begun:
+        # The last ones first: those that wait must not take the places of those that are given up.
+        for future in reversed(begun):
             future.cancel()
 
 
