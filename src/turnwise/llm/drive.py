@@ -54,8 +54,7 @@ def run_all(
                 return
             yield begun.popleft().result()
     finally:
-        # The last ones first: those that wait must not take the places of those that are given up.
-        for future in reversed(begun):
+        for future in begun:
             future.cancel()
 
 
