@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,19 +49,21 @@ def run_benchmark(make: Make, options: Options, **own: Any) -> None:
     _finish(done, options, run=str(done.run), report=str(report))
 
 
-def construct(benchmark: type, config: EvaluateConfig, *arguments: Any, **named: Any) -> Any:
-    """A benchmark of its class, with the settings' `options` besides.
+def construct(
+    benchmark: type, config: EvaluateConfig, *arguments: Any, elsewhere: Sequence[str] = (), **named: Any
+) -> Any:
+    """A benchmark of its class, with the settings' `options` besides; those named `elsewhere` are used already.
 
     Raises:
         ConfigError: The class takes no such option.
     """
-    known = inspect.signature(benchmark).parameters
+    known = {*inspect.signature(benchmark).parameters, *elsewhere}
     for name in config.options:
         if name not in known:
-            raise ConfigError(
-                f"unknown setting 'options.{name}'", hint=f"known settings here: {', '.join(sorted(known))}"
-            )
-    return benchmark(*arguments, **{**named, **config.options})
+            hint = f"known settings here: {', '.join(sorted(known))}"
+            raise ConfigError(f"unknown setting 'options.{name}'", hint=hint)
+    own = {name: value for name, value in config.options.items() if name not in elsewhere}
+    return benchmark(*arguments, **{**named, **own})
 
 
 def needed(path: str | None, what: str) -> str:

@@ -151,8 +151,7 @@ async def fit_answer(benchmark: Benchmark, item: Item, stored: StoredAnswers, fi
     """The answer to one item as the benchmark would have it, from what is stored.
 
     The benchmark leads the dialogue once more and is given the stored replies in order. A turn without a stored reply
-    becomes a failed reply, which the benchmark then does not score. Where this comes to what is stored, that is taken
-    as it is.
+    becomes a failed reply, which the benchmark then does not score.
     """
     answer = stored.by_id.get(item.id)
     if answer is None:
@@ -168,6 +167,10 @@ async def fit_answer(benchmark: Benchmark, item: Item, stored: StoredAnswers, fi
         return replayed
     answer.source = benchmark.name
     answer.metadata = {**answer.metadata, **item.metadata, "model": stored.model}
+    if asked == told and [one.role for one in replayed.messages] == [one.role for one in answer.messages]:
+        # The benchmark's own questions, with what it needs to know of them; the replies with all that is stored.
+        pairs = zip(replayed.messages, answer.messages, strict=True)
+        answer.messages = [theirs if theirs.role == "assistant" else own for own, theirs in pairs]
     return answer
 
 

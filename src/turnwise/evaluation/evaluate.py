@@ -146,6 +146,8 @@ def evaluate(
     )
     every = benchmark.items()
     items = list(every if limit is None else islice(every, limit))
+    # Of benchmarks over data of the user's own: dialogues that cannot be asked, by reason.
+    left_out = dict(getattr(benchmark, "left_out", {}))
     stored = None
     if answers is not None:
         stored = read_stored_answers(answers, items=every, model=model if isinstance(model, str) else None)
@@ -181,10 +183,11 @@ def evaluate(
             "dry_run": dry_run,
             "items": len(items),
             "items_of_benchmark": len(every),
+            "left_out": left_out,
             "answers": run.answered,
             "limit_reached": any(one.unscored == "limit" for one in judgments)
             or any("limit" in one["failed"] for one in run.answered.values()),
-            "notes": _limited(items, every) + run.notes,
+            "notes": _limited(items, every) + [f"left out: {n:,} {why}" for why, n in left_out.items()] + run.notes,
             "usage": None if usage is None else usage.to_dict(),
             "versions": package_versions(),
         }

@@ -67,22 +67,30 @@ def render_evaluation(name: str, results: Mapping[str, Any], manifest: Mapping[s
         sentence=_sentence(results),
         tiles=_tiles(results),
         facts=_facts(results, manifest),
-        sections=[_scores(results), _unscored(results), _requests(results), _answers(answers), _settings(manifest)],
+        sections=[
+            _scores(results),
+            # A held-out loss has neither verdicts nor requests.
+            *([_unscored(results)] if "unscored" in results else []),
+            *([_requests(results), _answers(answers)] if "answers" in results else []),
+            _settings(manifest),
+        ],
         data=embedded_json(answers.data),
     )
 
 
 def _sentence(results: Mapping[str, Any]) -> str:
-    model, judge = text_of(results.get("model")), results.get("judge")
+    model = results.get("model") or ", ".join(map(str, results.get("models") or ())) or MISSING
     text = f"{model} on {text_of(results.get('benchmark'))}"
     if results.get("mode") == "pairwise":
         text += f", compared with {text_of(results.get('baseline'))} in both orders"
-    text += f", judged by {judge}" if judge else ", scored by program"
-    items, judgments = results.get("items", 0), results.get("judgments", 0)
-    text += f": {plural(items, 'dialogue')}, {plural(judgments, 'judgment')}."
+    if "judgments" in results:
+        text += f", judged by {results['judge']}" if results.get("judge") else ", scored by program"
+        text += f": {plural(results.get('items', 0), 'dialogue')}, {plural(results['judgments'], 'judgment')}"
+    elif "dialogues" in results:
+        text += f": {plural(results['dialogues'], 'dialogue')}"
     if results.get("dry_run"):
         text = f"A dry run: scripts stand for the models, so the figures mean nothing. {text}"
-    return text
+    return f"{text}."
 
 
 def _tiles(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -92,7 +100,9 @@ def _tiles(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         if row is not None and row.get("mean") is not None:
             against = f"{table.get('title')}, {row.get('name')}; 95 % {_interval(row, table)}"
             tiles.append((str(table.get("measure", "")).capitalize(), _value(row["mean"], table), against))
-    unscored = results.get("unscored", {})
+    unscored = results.get("unscored")
+    if not isinstance(unscored, Mapping):
+        return tiles
     of = f"{percent(unscored.get('share'))} of {plural(results.get('judgments', 0), 'judgment')}"
     tiles.append(("Unscored", number(unscored.get("count")), of))
     usage = results.get("usage") or {}
