@@ -1,4 +1,4 @@
-"""Tables of settings for docs/training.md, docs/mixtures.md and docs/study.md, made from the models' own descriptions.
+"""Tables of settings for the pages on training, mixtures, studies and evaluation, made from the models' own descriptions.
 
 `python tests/helpers/field_tables.py` writes them into the pages; a test compares.
 """
@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 MIXTURES = PAGE.with_name("mixtures.md")
 STUDY = PAGE.with_name("study.md")
+EVALUATION = PAGE.with_name("evaluation.md")
 _MARK = re.compile(r"(<!-- fields: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -44,6 +45,14 @@ def models_of_studies():
     return {model.__name__: model for model in (StudyConfig, MethodConfig, PretrainConfig)}
 
 
+def models_of_evaluation():
+    """The models that the page on evaluation has a table of, by name."""
+    from turnwise.evaluation.settings import EvaluateConfig
+    from turnwise.llm.settings import ClientConfig
+
+    return {model.__name__: model for model in (EvaluateConfig, ClientConfig)}
+
+
 def table(model):
     """A Markdown table: setting, default, meaning."""
     lines = ["| setting | default | meaning |", "|---|---|---|"]
@@ -58,7 +67,7 @@ def table(model):
 
 def filled(text):
     """The page with every table made anew."""
-    known = {**models(), **models_of_mixtures(), **models_of_studies()}
+    known = {**models(), **models_of_mixtures(), **models_of_studies(), **models_of_evaluation()}
     return _MARK.sub(lambda found: found[1] + table(known[found[2]]) + found[3], text)
 
 
@@ -80,6 +89,6 @@ def _choices(annotation):
 
 
 if __name__ == "__main__":
-    for page in (PAGE, MIXTURES, STUDY):
+    for page in (PAGE, MIXTURES, STUDY, EVALUATION):
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
         sys.stdout.write(f"{page}\n")
