@@ -88,7 +88,7 @@ def test_published_judgments_and_answers_of_fastchat_are_read(turnwise, public_d
 def test_a_local_model_answers_and_its_replies_are_kept(turnwise, demo, tmp_path):
     """The second run asks nothing: all its replies are in the first one's file."""
     command = ["evaluate", "pif", "--number", "2", "--set", "options.turns=2", "--model", demo.base]
-    command += ["--set", "client.max_length=160", "--max-unscored", "1"]
+    command += ["--set", "client.max_length=500", "--max-unscored", "1"]
     code, done, err = turnwise(*command, "--output", "run")
     assert code == 0, err
     assert done["model"].startswith("local:")

@@ -1,4 +1,4 @@
-"""Tables of settings for the pages on training, mixtures, studies and evaluation, made from the models' own descriptions.
+"""Tables of settings for the pages on training, mixtures, studies and evaluation, made of the models' descriptions.
 
 `python tests/helpers/field_tables.py` writes them into the pages; a test compares.
 """
