@@ -252,6 +252,31 @@ def test_what_users_get_wrong_is_said_in_one_message_and_nothing_is_written(turn
     assert not (tmp_path / "out").exists()
 
 
+def test_win_rates_come_from_annotations_of_alpaca_eval_too(turnwise, tmp_path):
+    """One win, one loss, one draw, one half-hearted win of 1.75, one that cannot be read: (1 + 0 + 0.5 + 0.75) / 4."""
+    preferences = [2, 1, 1.5, 1.75, None]
+    annotations = [{"preference": one, "generator_1": "gpt4", "generator_2": "ours"} for one in preferences]
+    (tmp_path / "annotations.json").write_text(json.dumps(annotations))
+    code, out, err = turnwise("evaluate", "win-rate", "annotations.json", "--json")
+    assert code == 0, err
+    assert "ours against gpt4" in out
+    row = json.loads(out.splitlines()[-1])["tables"][0]["rows"][0]
+    assert (row["mean"], row["n"], row["unscored"]) == (0.5625, 4, {"unparsable": 1})
+    assert row["counts"] == {"win": 2, "tie": 1, "loss": 1}
+
+
+def test_an_output_inside_the_data_is_no_input_of_its_own(turnwise, tmp_path):
+    """`--data .`: a resumed run must not find its own files changed."""
+    (tmp_path / "question.jsonl").write_bytes((tmp_path / "questions" / "question.jsonl").read_bytes())
+    command = ["evaluate", "mt-bench", "--data", ".", *SCRIPTED, "--output", "run"]
+    assert turnwise(*command)[0] == 0
+    code, _, err = turnwise(*command, "--resume")
+    assert code == 0, err
+    paths = [entry["path"] for entry in read_manifest(tmp_path / "run" / "manifest.json")["inputs"]]
+    assert "question.jsonl" in paths
+    assert not any(path.startswith("run/") for path in paths)
+
+
 def test_every_benchmark_has_the_same_options():
     import typer.main
 

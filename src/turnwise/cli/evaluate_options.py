@@ -41,7 +41,7 @@ class Options:
     judgments: Annotated[
         Path | None, typer.Option(help="Only print the tables of these stored judgments: a file or a folder.")
     ] = None
-    data: Annotated[Path | None, typer.Option(help="The benchmark's files.")] = None
+    data: Annotated[str | None, typer.Option(help="The benchmark's files: a folder, a file.")] = None
     prompts: Annotated[Path | None, typer.Option(help="The judge's prompts; default: those of turnwise.")] = None
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first items.")] = None
     samples: Annotated[int | None, typer.Option(min=1, help="How often each judgment is repeated.")] = None

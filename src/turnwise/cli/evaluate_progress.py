@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ from turnwise.cli.output import progress as console
 
 if TYPE_CHECKING:
     from turnwise.llm.usage import Usage
+
+_SECONDS = 0.1
+"""Between two looks at the counters: replaying a cache changes them ten thousand times a second."""
 
 
 @contextmanager
@@ -30,6 +34,7 @@ def evaluation_progress(title: str, usage: Usage) -> Iterator[Callable[[str, int
     )
     with Progress(*columns, console=console, transient=not console.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
+        refreshed = 0.0
 
         def update(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
@@ -41,7 +46,11 @@ def evaluation_progress(title: str, usage: Usage) -> Iterator[Callable[[str, int
                 note(f"{title}: {stage} {done}/{total}  {shown}".rstrip())
 
         def refresh(_: Usage) -> None:
-            for task in tasks.values():
+            nonlocal refreshed
+            if time.monotonic() - refreshed < _SECONDS:
+                return
+            refreshed = time.monotonic()
+            for task in list(tasks.values())[-1:]:  # the stage at work; earlier ones keep what they came to
                 bars.update(task, shown=requests_so_far(usage))
 
         usage.on_change = refresh

@@ -112,7 +112,7 @@ def _evaluate(benchmark: Benchmark, options: Options, config: EvaluateConfig) ->
             judge_client=config.judge_client,
             cache=config.cache,
             usage=usage,
-            inputs=_files(config.data, config.prompts),
+            inputs=_files(config.output, config.data, config.prompts),
             config=resolved,
             seed=config.seed,
             dry_run=config.dry_run,
@@ -122,11 +122,15 @@ def _evaluate(benchmark: Benchmark, options: Options, config: EvaluateConfig) ->
         )
 
 
-def _files(*paths: str | None) -> list[Path]:
-    """The files that a benchmark is given, those of a folder one by one."""
-    found: list[Path] = []
-    for path in (Path(one) for one in paths if one is not None):
-        found += sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+def _files(output: str | None, *paths: str | None) -> list[str | Path]:
+    """What a benchmark is given, for the manifest: files, and those of a folder one by one (but for the output's)."""
+    found: list[str | Path] = []
+    for path in paths:
+        if path is not None and Path(path).is_dir():
+            inside = (one for one in sorted(Path(path).rglob("*")) if one.is_file())
+            found += [one for one in inside if not one.resolve().is_relative_to(Path(str(output)).resolve())]
+        elif path is not None:
+            found.append(path)
     return found
 
 

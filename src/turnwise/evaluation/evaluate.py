@@ -113,7 +113,7 @@ def evaluate(
         judge_client: The same for the judge; by default as `client`.
         cache: The file of answered requests; by default `requests.sqlite` in the run folder, where it outlives
             `overwrite`.
-        usage: Counts requests, tokens and cost; shared by all models that are opened here.
+        usage: Counts requests, tokens and cost of all models that are opened here; by default a new one.
         inputs: Files that the benchmark reads, for the manifest.
         config: The resolved configuration, for the manifest; by default made of the arguments.
         seed: Recorded in the manifest.
@@ -132,6 +132,7 @@ def evaluate(
         RunError: The folder holds another run.
     """
     mode = _mode(mode, baseline, baseline_answers)
+    usage = usage if usage is not None else _usage(model, judge, baseline)
     _check(benchmark, mode, model, judge, baseline, answers, baseline_answers)
     settings = config if config is not None else _settings(locals())
     folder = RunFolder.open(
@@ -261,6 +262,15 @@ def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"benchmark": arguments["benchmark"].name, **{name: plain(arguments[name]) for name in names}}
 
 
+def _usage(*models: ChatModel | str | None) -> Usage | None:
+    """Counters that all models opened here share; None where none is, as a model counts for itself."""
+    if not any(isinstance(one, str) for one in models):
+        return None
+    from turnwise.llm.usage import Usage
+
+    return Usage()
+
+
 def _opened(
     stack: ExitStack,
     model: ChatModel | str | None,
@@ -364,6 +374,5 @@ def _limited(items: Sequence[Item], every: Sequence[Item]) -> list[str]:
     return [f"only the first {len(items):,} of {len(every):,} items (--limit): these are not the benchmark's figures"]
 
 
-def _file_of(path: str | Path) -> Path:
-    path = Path(path)
-    return path / ANSWERS_NAME if path.is_dir() else path
+def _file_of(path: str | Path) -> str | Path:
+    return Path(path) / ANSWERS_NAME if Path(path).is_dir() else path
