@@ -180,6 +180,17 @@ def test_endpoints_are_asked_limits_hold_and_resuming_with_a_higher_one_pays_not
     assert (tmp_path / "run" / "requests.sqlite").is_file()
 
 
+def test_a_limit_holds_for_a_judge_with_settings_of_its_own_too(turnwise, tmp_path):
+    """Stored answers need no model: of 8 judgments 3 may be asked for."""
+    turnwise(*MT_BENCH, *SCRIPTED, "--output", "run")
+    with chat_server(lambda body: "Rating: [[6]]") as server:
+        judge = ["--answers", "run", "--judge", f"judge@{server.url}", "--set", "judge_client.timeout_s=30"]
+        code, out, err = turnwise(*MT_BENCH, *judge, "--max-requests", "3", "--output", "again", "--json")
+        assert code == 1, err
+        assert server.count == 3
+    assert json.loads(out.splitlines()[-1])["unscored"]["by_reason"] == {"limit": 5}
+
+
 def test_overwriting_keeps_what_was_paid_for_and_a_cache_may_be_shared(turnwise, tmp_path):
     with chat_server(lambda body: "Rating: [[6]]") as server:
         asked = ["--model", f"model@{server.url}", "--judge", f"judge@{server.url}"]

@@ -133,6 +133,8 @@ def evaluate(
     """
     mode = _mode(mode, baseline, baseline_answers)
     usage = usage if usage is not None else _usage(model, judge, baseline)
+    if usage is not None and client is not None:
+        usage.limit(client.max_requests, client.max_cost)  # also where only a judge with settings of its own is asked
     _check(benchmark, mode, model, judge, baseline, answers, baseline_answers)
     settings = config if config is not None else _settings(locals())
     folder = RunFolder.open(
