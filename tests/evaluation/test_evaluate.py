@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import pytest
 from demo import read_lines
 from sums import Sums, answers_right, judges_by_length
 
 from turnwise.errors import ConfigError, DataError, RunError
+from turnwise.evaluation.benchmark import Benchmark
 from turnwise.evaluation.evaluate import evaluate, recompute
 from turnwise.evaluation.stored_judgments import judgment_files
 from turnwise.llm.chat import ChatReply
@@ -234,6 +236,40 @@ def test_what_is_missing_is_said_before_anything_is_written(tmp_path):
     with pytest.raises(DataError, match="no such file of answers"):
         evaluate(Sums(), judge=judge, answers=tmp_path / "a.jsonl", output=run)
     assert not run.exists()
+
+
+def test_a_benchmark_without_comparisons_or_with_an_id_twice_is_refused_before_anything_is_asked(tmp_path):
+    class Single(Benchmark):
+        name = "single"
+
+        def items(self):
+            return Sums(2).items()
+
+    class Twice(Sums):
+        def items(self):
+            return [*super().items(), *super().items()[:1]]
+
+    model = answers_right()
+    with pytest.raises(ConfigError, match="single has no pairwise mode"):
+        evaluate(Single(), model=model, baseline=model, judge=judges_by_length(), output=tmp_path / "run")
+    with pytest.raises(DataError, match="every id once, found sum-0 again"):
+        evaluate(Twice(2), model=model, judge=judges_by_length(), output=tmp_path / "run")
+    assert model.requests == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_was_left_out_is_counted_in_results_and_manifest(tmp_path):
+    """Of 9 dialogues 3 cannot be asked and 2 are asked: 4 are beyond the limit."""
+
+    class Some(Sums):
+        left_out: ClassVar = {"no user message": 3}
+
+    done = evaluate(Some(6), model=answers_right(), judge=judges_by_length(), output=tmp_path / "run", limit=2)
+    assert done.results["left_out"] == {"no user message": 3}
+    assert "left out: 3 no user message" in done.results["notes"]
+    written = read_manifest(tmp_path / "run" / "manifest.json")["outputs"][0]
+    assert (written["records_in"], written["records_out"]) == (9, 2)
+    assert written["dropped"] == {"no user message": 3, "beyond the limit": 4}
 
 
 def test_a_folder_that_holds_a_run_is_refused_resumed_or_replaced_and_the_cache_stays(tmp_path):

@@ -6,62 +6,43 @@ only what was not is asked, and the files come out as they would have without th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from turnwise.dialogue import Dialogue
 from turnwise.errors import ConfigError, DataError
 from turnwise.evaluation.answers import (
-    Fit,
-    StoredAnswers,
-    extra_answers,
-    failures_of,
-    fit_answer,
-    read_answers,
     read_stored_answers,
-    write_answers,
 )
 from turnwise.evaluation.benchmark import Benchmark, Item
 from turnwise.evaluation.results import MAX_UNSCORED, RESULTS_NAME, Evaluation, summarize
-from turnwise.evaluation.stored_judgments import JUDGMENTS_NAME, read_judgments, write_judgments
+from turnwise.evaluation.steps import (
+    ANSWERS_NAME,
+    BASELINE_NAME,
+    OnProgress,
+    Run,
+    answer_all,
+    count_outputs,
+    judge_all,
+)
+from turnwise.evaluation.stored_judgments import read_judgments
 from turnwise.llm.chat import ChatModel
-from turnwise.llm.drive import run_all, run_one
+from turnwise.llm.drive import run_one
 from turnwise.run import RunFolder, package_versions, write_json
 
 if TYPE_CHECKING:
-    from turnwise.judging.records import Judgment
     from turnwise.llm.settings import ClientConfig
     from turnwise.llm.usage import Usage
 
 CACHE_NAME = "requests.sqlite"
-ANSWERS_NAME = "answers.jsonl"
-BASELINE_NAME = "baseline_answers.jsonl"
 MAY_CHANGE = ("output", "cache", "client", "client.*", "judge_client", "judge_client.*", "max_unscored")
 """Settings that a resumed run may set differently: they decide how it is asked, not what."""
 
 Mode = Literal["single", "pairwise"]
-OnProgress = Callable[[str, int, int], None]
-"""Called with the stage (`answers`, `baseline answers`, `judgments`), items done, and items in all."""
-
-
-@dataclass
-class _Run:
-    """What the steps of one evaluation share."""
-
-    benchmark: Benchmark
-    every: Sequence[Item]
-    items: Sequence[Item]
-    folder: RunFolder
-    gold_history: bool
-    window: int
-    on_progress: OnProgress
-    answered: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
 
 
 def evaluate(
@@ -147,7 +128,7 @@ def evaluate(
         resume_may_change=MAY_CHANGE,
         keep=[f"{CACHE_NAME}*"],
     )
-    every = benchmark.items()
+    every = _items(benchmark)
     items = list(every if limit is None else islice(every, limit))
     # Of benchmarks over data of the user's own: dialogues that cannot be asked, by reason.
     left_out = dict(getattr(benchmark, "left_out", {}))
@@ -172,10 +153,10 @@ def evaluate(
         stack.enter_context(folder)
         for torn in folder.path.glob(".partial-*"):  # of a run that was killed while it wrote
             torn.unlink()
-        run = _Run(benchmark, every, items, folder, gold_history, window, on_progress or (lambda *_: None))
-        name = _answer_all(run, answering, ANSWERS_NAME)
-        other_name = None if comparing is None else _answer_all(run, comparing, BASELINE_NAME)
-        judgments = _judge_all(run, judging, pairwise=mode == "pairwise")
+        run = Run(benchmark, every, items, folder, gold_history, window, on_progress or (lambda *_: None))
+        name = answer_all(run, answering, ANSWERS_NAME)
+        other_name = None if comparing is None else answer_all(run, comparing, BASELINE_NAME)
+        judgments = judge_all(run, judging, pairwise=mode == "pairwise")
         results = {
             # What a script has said in a judge's place is no sign of anything.
             **summarize(benchmark, judgments, max_unscored=1.0 if dry_run else max_unscored),
@@ -194,7 +175,7 @@ def evaluate(
             "usage": None if usage is None else usage.to_dict(),
             "versions": package_versions(),
         }
-        _count(folder, run, judgments)
+        count_outputs(run, judgments, left_out)
         write_json(folder.file(RESULTS_NAME), results)
     return Evaluation(results, folder.path)
 
@@ -216,6 +197,15 @@ def recompute(benchmark: Benchmark, judgments: str | Path, *, max_unscored: floa
     results = summarize(benchmark, found, max_unscored=max_unscored)
     # A limit may have been reached then; nothing is asked now.
     return Evaluation({**results, "limit_reached": False, "notes": []})
+
+
+def _items(benchmark: Benchmark) -> Sequence[Item]:
+    every = benchmark.items()
+    names = Counter(item.id for item in every)
+    repeated = [name for name, count in names.items() if count > 1]
+    if repeated:
+        raise DataError(f"{benchmark.name}: expected every id once, found {', '.join(repeated[:5])} again")
+    return every
 
 
 def _mode(mode: Mode | None, baseline: object, baseline_answers: object) -> Mode:
@@ -242,6 +232,8 @@ def _check(
         raise ConfigError("nobody answers: expected a model or stored answers", hint="--model MODEL or --answers FILE")
     if judge is None and (benchmark.needs_judge or mode == "pairwise"):
         raise ConfigError(f"{benchmark.name} in mode {mode} needs a judge, found none", hint="--judge MODEL")
+    if mode == "pairwise" and type(benchmark).compare is Benchmark.compare:
+        raise ConfigError(f"{benchmark.name} has no pairwise mode", hint="leave the baseline out")
     for one, stored, option in ((model, answers, "model"), (baseline, baseline_answers, "baseline")):
         if stored is not None and one is not None and not isinstance(one, str):
             raise ConfigError(f"with stored answers the {option} is a name in them, found a model that answers")
@@ -290,84 +282,6 @@ def _opened(
     opened: ChatModel = open_model(model, client, cache=cache, usage=usage)
     stack.callback(lambda: run_one(opened.close()))
     return opened
-
-
-def _answer_all(run: _Run, answering: ChatModel | StoredAnswers, name: str) -> str:
-    """Write the answers of one model; returns what it is called."""
-    counts = {"dialogues": 0, "replies": 0, "failed": {}}
-    run.answered["baseline" if name == BASELINE_NAME else "model"] = counts
-    stage = "baseline answers" if name == BASELINE_NAME else "answers"
-    answers: Iterator[Dialogue]
-    if isinstance(answering, StoredAnswers):
-        stored, fit = answering, Fit()
-        extra_answers(run.every, stored, fit)
-        answers = run_all(lambda item: fit_answer(run.benchmark, item, stored, fit), run.items, window=1)
-        called = stored.model
-    else:
-        answers, called = _asked(run, answering, run.folder.file(name)), answering.name
-        fit = None
-    write_answers(_counted(run, answers, counts, stage), run.folder.file(name))
-    if fit is not None:
-        counts["stored"] = fit.to_dict()
-        run.notes += [f"{stage}: {note}" for note in fit.notes()]
-    return called
-
-
-def _asked(run: _Run, model: ChatModel, path: Path) -> Iterator[Dialogue]:
-    """Ask for every answer; of a resumed run only for those that its file does not hold without a failure."""
-    earlier = {one.id: one for one in read_answers(path)} if run.folder.resumed and path.is_file() else {}
-    whole = {name: one for name, one in earlier.items() if not failures_of(one)}
-
-    async def answer(item: Item) -> Dialogue:
-        if item.id in whole:
-            return whole[item.id]
-        return await run.benchmark.answer(item, model, gold_history=run.gold_history)
-
-    return run_all(answer, run.items, window=run.window, lockstep=bool(getattr(model, "lockstep", False)))
-
-
-def _counted(run: _Run, answers: Iterable[Dialogue], counts: dict[str, Any], stage: str) -> Iterator[Dialogue]:
-    for done, answer in enumerate(answers, start=1):
-        counts["dialogues"] = done
-        counts["replies"] += answer.num_turns
-        for kind in failures_of(answer):
-            counts["failed"][kind] = counts["failed"].get(kind, 0) + 1
-        run.on_progress(stage, done, len(run.items))
-        yield answer
-
-
-def _judge_all(run: _Run, judge: ChatModel | None, *, pairwise: bool) -> list[Judgment]:
-    async def work(answers: tuple[Dialogue, ...]) -> list[Judgment]:
-        if pairwise:
-            assert judge is not None  # noqa: S101 - checked before
-            return await run.benchmark.compare(answers[0], answers[1], judge)
-        return await run.benchmark.score(answers[0], judge)
-
-    files = [run.folder.file(name) for name in (ANSWERS_NAME, BASELINE_NAME)[: 1 + pairwise]]
-    pairs = zip(*map(read_answers, files), strict=True)
-    lockstep = bool(getattr(judge, "lockstep", False))
-
-    def batches() -> Iterator[list[Judgment]]:
-        for done, batch in enumerate(run_all(work, pairs, window=run.window, lockstep=lockstep), start=1):
-            run.on_progress("judgments", done, len(run.items))
-            yield batch
-
-    return write_judgments(batches(), run.folder.file(JUDGMENTS_NAME))
-
-
-def _count(folder: RunFolder, run: _Run, judgments: Sequence[Judgment]) -> None:
-    """What went in and came out, for the manifest."""
-    for key, name in (("model", ANSWERS_NAME), ("baseline", BASELINE_NAME)):
-        if key in run.answered:
-            counts = run.answered[key]
-            failed = {f"reply {kind}": count for kind, count in sorted(counts["failed"].items())}
-            folder.manifest.add_output(name, len(run.items), counts["dialogues"], failed)
-    unscored: dict[str, int] = {}
-    for one in judgments:
-        if one.unscored is not None:
-            unscored[one.unscored] = unscored.get(one.unscored, 0) + 1
-    scored = len(judgments) - sum(unscored.values())
-    folder.manifest.add_output(JUDGMENTS_NAME, len(judgments), scored, dict(sorted(unscored.items())))
 
 
 def _limited(items: Sequence[Item], every: Sequence[Item]) -> list[str]:

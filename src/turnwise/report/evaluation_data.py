@@ -9,7 +9,7 @@ from typing import Any
 
 from turnwise.dialogue import Dialogue
 from turnwise.evaluation.answers import read_answers
-from turnwise.evaluation.evaluate import ANSWERS_NAME, BASELINE_NAME
+from turnwise.evaluation.steps import ANSWERS_NAME, BASELINE_NAME
 from turnwise.evaluation.stored_judgments import JUDGMENTS_NAME, iterate_judgments
 from turnwise.judging.records import Judgment
 
