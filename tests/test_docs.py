@@ -301,15 +301,6 @@ def test_tables_of_the_page_on_mixtures_are_those_of_the_models():
     assert all(f"<!-- fields: {name} -->" in text for name in field_tables.models_of_mixtures())
 
 
-def test_tables_of_the_page_on_studies_are_those_of_the_models_and_of_the_results():
-    from turnwise.study.measure import RESULTS_SCHEMA
-
-    text = field_tables.STUDY.read_text(encoding="utf-8")
-    assert field_tables.filled(text) == text
-    assert all(f"<!-- fields: {name} -->" in text for name in field_tables.models_of_studies())
-    assert all(f"`{name}`" in text for name in RESULTS_SCHEMA.names)
-
-
 def test_tables_of_the_page_on_evaluation_are_those_of_the_models():
     text = field_tables.EVALUATION.read_text(encoding="utf-8")
     assert field_tables.filled(text) == text
@@ -322,6 +313,15 @@ def test_the_commands_of_the_page_on_evaluation_run(reader):
             for command in commands(block):
                 invoke(command)
     assert (reader / "runs" / "try" / "report.html").is_file()
+
+
+def test_tables_of_the_page_on_studies_are_those_of_the_models_and_of_the_results():
+    from turnwise.study.measure import RESULTS_SCHEMA
+
+    text = field_tables.STUDY.read_text(encoding="utf-8")
+    assert field_tables.filled(text) == text
+    assert all(f"<!-- fields: {name} -->" in text for name in field_tables.models_of_studies())
+    assert all(f"`{name}`" in text for name in RESULTS_SCHEMA.names)
 
 
 def test_columns_and_keys_of_the_run_folder_are_those_of_the_code():

@@ -1,4 +1,4 @@
-"""Tables of settings for the pages on training, mixtures, studies and evaluation, made of the models' descriptions.
+"""Tables of settings for docs/training.md, docs/mixtures.md and docs/study.md, made from the models' own descriptions.
 
 `python tests/helpers/field_tables.py` writes them into the pages; a test compares.
 """
@@ -16,8 +16,8 @@ from pydantic_core import PydanticUndefined
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 MIXTURES = PAGE.with_name("mixtures.md")
-STUDY = PAGE.with_name("study.md")
 EVALUATION = PAGE.with_name("evaluation.md")
+STUDY = PAGE.with_name("study.md")
 _MARK = re.compile(r"(<!-- fields: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -38,19 +38,18 @@ def models_of_mixtures():
     return {"MixConfig": MixConfig, "MixSource": MixSource}
 
 
+def models_of_evaluation():
+    """The models that the page on evaluation has a table of, by name."""
+    from turnwise.evaluation.settings import EvaluateConfig
+
+    return {"EvaluateConfig": EvaluateConfig}
+
+
 def models_of_studies():
     """The models that the page on studies has a table of, by name."""
     from turnwise.study.plan import MethodConfig, PretrainConfig, StudyConfig
 
     return {model.__name__: model for model in (StudyConfig, MethodConfig, PretrainConfig)}
-
-
-def models_of_evaluation():
-    """The models that the page on evaluation has a table of, by name."""
-    from turnwise.evaluation.settings import EvaluateConfig
-    from turnwise.llm.settings import ClientConfig
-
-    return {model.__name__: model for model in (EvaluateConfig, ClientConfig)}
 
 
 def table(model):
