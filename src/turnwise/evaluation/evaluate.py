@@ -113,7 +113,10 @@ def evaluate(
         RunError: The folder holds another run.
     """
     mode = _mode(mode, baseline, baseline_answers)
-    usage = usage if usage is not None else _usage(model, judge, baseline)
+    if usage is None:
+        # With stored answers the model is a name in them; nobody is asked.
+        asked = (model if answers is None else None, baseline if baseline_answers is None else None, judge)
+        usage = _usage(*asked)
     if usage is not None and client is not None:
         usage.limit(client.max_requests, client.max_cost)  # also where only a judge with settings of its own is asked
     _check(benchmark, mode, model, judge, baseline, answers, baseline_answers)
