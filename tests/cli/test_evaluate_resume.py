@@ -17,7 +17,7 @@ from turnwise.run import read_manifest
 
 pytestmark = pytest.mark.slow
 
-QUESTIONS, IN_FLIGHT = 40, 4
+QUESTIONS, IN_FLIGHT = 24, 4
 NEEDED = 4 * QUESTIONS  # two answers and two judgments each
 
 
