@@ -286,6 +286,20 @@ def test_a_folder_that_holds_a_run_is_refused_resumed_or_replaced_and_the_cache_
     assert len(read_lines(run / "answers.jsonl")) == 3
 
 
+def test_a_resumed_run_does_not_take_answers_of_a_model_that_has_become_another(tmp_path):
+    """The settings name the model as before, but its weights (and so its full name) have changed."""
+    settings = {"model": "local:folder"}
+    common = {"judge": judges_by_length(), "output": tmp_path / "run", "config": settings}
+    evaluate(Sums(2), model=answers_right("local:folder#1"), **common)
+    same = answers_right("local:folder#1")
+    evaluate(Sums(2), model=same, **common, resume=True)
+    assert same.requests == []
+    changed = answers_right("local:folder#2")
+    evaluate(Sums(2), model=changed, **common, resume=True)
+    assert len(changed.requests) == 4
+    assert {one["metadata"]["model"] for one in read_lines(tmp_path / "run" / "answers.jsonl")} == {"local:folder#2"}
+
+
 def test_a_resumed_run_asks_again_only_for_answers_that_failed(tmp_path):
     """The server fails for item 1 in the first run; in the second it answers, and nothing else is asked."""
     run = tmp_path / "run"

@@ -84,15 +84,23 @@ def answer_all(run: Run, answering: ChatModel | StoredAnswers, name: str) -> str
 
 def _asked(run: Run, model: ChatModel, path: Path) -> Iterator[Dialogue]:
     """Ask for every answer; of a resumed run only for those that its file does not hold without a failure."""
-    earlier = {one.id: one for one in read_answers(path)} if run.folder.resumed and path.is_file() else {}
-    whole = {name: one for name, one in earlier.items() if not failures_of(one)}
 
-    async def answer(item: Item) -> Dialogue:
-        if item.id in whole:
-            return whole[item.id]
+    async def answer(work: tuple[Item, Dialogue | None]) -> Dialogue:
+        item, earlier = work
+        if earlier is not None and not failures_of(earlier) and earlier.metadata.get("model") == model.name:
+            return earlier
         return await run.benchmark.answer(item, model, gold_history=run.gold_history)
 
-    return run_all(answer, run.items, window=run.window, lockstep=bool(getattr(model, "lockstep", False)))
+    lockstep = bool(getattr(model, "lockstep", False))
+    return run_all(answer, _with_earlier(run, path), window=run.window, lockstep=lockstep)
+
+
+def _with_earlier(run: Run, path: Path) -> Iterator[tuple[Item, Dialogue | None]]:
+    """Each item with what the earlier part of the run has written of it; both are in the order of the items."""
+    earlier = read_answers(path) if run.folder.resumed and path.is_file() else iter(())
+    for item in run.items:
+        answer = next(earlier, None)
+        yield item, answer if answer is not None and answer.id == item.id else None
 
 
 def _counted(run: Run, answers: Iterable[Dialogue], counts: dict[str, Any], stage: str) -> Iterator[Dialogue]:
