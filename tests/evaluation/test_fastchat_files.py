@@ -78,7 +78,11 @@ def test_single_judgments_become_records_and_minus_one_becomes_unscored(tmp_path
     )
     one, two, three, four = read_fastchat_judgments(path)
     assert (one.item, one.turn, one.model, one.judge, one.prompt) == ("81", 0, "m", "gpt-4", "single-v1")
-    assert (one.score, one.text, one.metadata) == (7.0, "[[7]]", {"user_prompt": "p", "tstamp": 1.5})
+    assert (one.score, one.text, one.metadata) == (
+        7.0,
+        "[[7]]",
+        {"user_prompt": "p", "tstamp": 1.5, "form": "fastchat"},
+    )
     assert (two.turn, two.score) == (1, 7.5)
     assert (three.score, three.unscored, four.unscored) == (None, "failed", "unparsable")
 

@@ -107,6 +107,9 @@ def read_fastchat_judgments(path: str | Path, *, baseline: str | None = None) ->
     return judgments
 
 
+FORM, FASTCHAT = "form", "fastchat"
+"""Key and value in the metadata of every judgment that was read from such a file."""
+
 _SAME = ("item", "turn", "model", "baseline", "judge", "prompt", "position")
 """What is the same in a judgment that occurs again."""
 
@@ -163,7 +166,7 @@ def _common(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _kept(record: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     kept = {key: record[key] for key in ("category", "tstamp") if key in record}
-    return {**kept, **more}
+    return {**kept, **more, FORM: FASTCHAT}
 
 
 def _reason(record: Mapping[str, Any], text: str, game: str | None = None) -> str:

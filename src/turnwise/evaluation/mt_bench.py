@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import ConfigError, DataError
 from turnwise.evaluation.benchmark import Benchmark, Item, ScoreRow, ScoreTable, is_given
+from turnwise.evaluation.fastchat_files import FASTCHAT, FORM
 from turnwise.evaluation.mt_bench_files import Files, Question, References, find_files, read_questions
 from turnwise.evaluation.tables import Key, flip_rate, score_rows, spread_rows, win_rate_rows
 from turnwise.judging.judge import Judge, Rubric
@@ -195,14 +197,18 @@ class MTBench(Benchmark):
         """Scores (all, by turn, by category; spread of repeats), or win rates with position flips.
 
         `all` is the mean over all scored answers, not the mean of the two turns' means: they differ where some are
-        unscored. `counts` says how many of a row's answers ended at the token limit (`truncated`) and how many
-        verdicts also name another one (`ambiguous`), where there are any.
+        unscored. Repeated judgments give their median; in files of FastChat every row counts, as in its own tables.
+        `counts` says how many of a row's answers ended at the token limit (`truncated`) or have no word (`empty`), and
+        how many verdicts also name another one (`ambiguous`), where there are any.
         """
         single = [one for one in judgments if one.baseline is None and one.winner is None]
+        # FastChat appends when it is run again and takes the mean over all rows: so its tables were published.
+        stored = any(one.metadata.get(FORM) == FASTCHAT for one in single)
+        score = partial(score_rows, repeats="each") if stored else score_rows
         pairs = [one for one in judgments if one.baseline is not None]
         tables: list[ScoreTable] = []
         if single or not pairs:
-            tables += self._tables(score_rows, single, "MT-Bench", "score")
+            tables += self._tables(score, single, "MT-Bench", "score")
             spread = spread_rows(single, _turn, order=_TURNS)
             if spread:
                 tables.append(ScoreTable("Spread of repeated judgments", "turn", spread, "highest minus lowest score"))

@@ -163,7 +163,7 @@ The reply:
 
 _SCHEMA = {
     "type": "object",
-    "properties": {"Rationale": {"type": "string"}, "Score": {"type": "integer"}},
+    "properties": {"Rationale": {"type": "string"}, "Score": {"type": "integer", "minimum": 1, "maximum": 10}},
     "required": ["Rationale", "Score"],
     "additionalProperties": False,
 }

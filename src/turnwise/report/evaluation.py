@@ -95,9 +95,9 @@ def _sentence(results: Mapping[str, Any]) -> str:
 
 def _tiles(results: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     tiles = []
-    for table in results["tables"][:3]:
-        row = next(iter(table.get("rows", ())), None)
-        if row is not None and row.get("mean") is not None:
+    table: Mapping[str, Any] = next(iter(results["tables"]), {})
+    for row in list(table.get("rows", ()))[:3]:
+        if row.get("mean") is not None:
             against = f"{table.get('title')}, {row.get('name')}; 95 % {_interval(row, table)}"
             tiles.append((str(table.get("measure", "")).capitalize(), _value(row["mean"], table), against))
     unscored = results.get("unscored")
