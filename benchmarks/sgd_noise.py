@@ -142,7 +142,7 @@ def collect(work: Path) -> None:
     from transformers import AutoTokenizer, LlamaForCausalLM
 
     from turnwise import read_dialogues
-    from turnwise.study.single import dialogue_loss
+    from turnwise.evaluation.dialogue_loss import dialogue_loss
 
     base = LlamaForCausalLM.from_pretrained(work / "base")
     tokenizer = AutoTokenizer.from_pretrained(work / "base")

@@ -232,6 +232,11 @@ def test_yaml_examples_are_configurations(block, tmp_path):
     if block.info == ("yaml", "mix"):
         load_config(MixConfig, path)
         return
+    if block.info == ("yaml", "evaluate"):
+        from turnwise.evaluation.settings import EvaluateConfig
+
+        load_config(EvaluateConfig, path)
+        return
     if block.info == ("yaml", "study"):
         load_config(StudyConfig, path)
         return
@@ -298,6 +303,20 @@ def test_tables_of_the_page_on_mixtures_are_those_of_the_models():
     text = field_tables.MIXTURES.read_text(encoding="utf-8")
     assert field_tables.filled(text) == text
     assert all(f"<!-- fields: {name} -->" in text for name in field_tables.models_of_mixtures())
+
+
+def test_tables_of_the_page_on_evaluation_are_those_of_the_models():
+    text = field_tables.EVALUATION.read_text(encoding="utf-8")
+    assert field_tables.filled(text) == text
+    assert all(f"<!-- fields: {name} -->" in text for name in field_tables.models_of_evaluation())
+
+
+def test_the_commands_of_the_page_on_evaluation_run(reader):
+    for block in blocks(ROOT / "docs" / "evaluation.md"):
+        if block.info == ("sh",):
+            for command in commands(block):
+                invoke(command)
+    assert (reader / "runs" / "try" / "report.html").is_file()
 
 
 def test_tables_of_the_page_on_studies_are_those_of_the_models_and_of_the_results():

@@ -9,7 +9,7 @@ import pytest
 
 import turnwise
 
-HEAVY = ("torch", "transformers", "trl", "datasets", "peft", "accelerate")
+HEAVY = ("torch", "transformers", "trl", "datasets", "peft", "accelerate", "aiohttp", "openai")
 
 
 def test_public_names_are_sorted_resolve_and_are_listed_by_dir():
@@ -46,6 +46,7 @@ def loaded_by(code: str) -> set[str]:
 def test_importing_loads_no_deep_learning_library():
     assert loaded_by("import turnwise") == set()
     assert loaded_by("from turnwise import Dialogue, Ledger, WeightingConfig, read_dialogues") == set()
+    assert loaded_by("from turnwise import Benchmark, Judge, Judgment, Rubric, evaluate") == set()
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,8 @@ def test_importing_loads_no_deep_learning_library():
         ["data", "mix"],
         ["ledger"],
         ["report"],
+        ["evaluate"],
+        ["evaluate", "mt-bench"],
         ["quickstart"],
         ["study"],
         ["stats"],

@@ -240,3 +240,33 @@ def test_a_folder_that_another_process_writes_to_is_refused(tmp_path):
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["manifest.json", "part"]
     with RunFolder.open(tmp_path / "run", "train", resume=True):
         pass
+
+
+def test_what_is_kept_outlives_overwrite_and_a_folder_with_nothing_else_is_free(tmp_path):
+    keep = ["requests.sqlite*"]
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "requests.sqlite").write_text("paid")
+    (out / "requests.sqlite-wal").write_text("paid too")
+    with RunFolder.open(out, "evaluate", keep=keep):
+        (out / "judgments.jsonl").write_text("{}")
+    with pytest.raises(RunError, match="already holds a run"):
+        RunFolder.open(out, "evaluate", keep=keep)
+    with RunFolder.open(out, "evaluate", keep=keep, overwrite=True):
+        assert names(out) == [".lock", "manifest.json", "requests.sqlite", "requests.sqlite-wal"]
+    assert (out / "requests.sqlite").read_text() == "paid"
+    with RunFolder.open(out, "evaluate", overwrite=True):
+        assert names(out) == [".lock", "manifest.json"]
+
+
+def test_settings_that_may_change_can_be_named_by_a_pattern(tmp_path):
+    first = {"model": "m", "client": {"max_cost": 1.0, "headers": {"a": "b"}}}
+    with RunFolder.open(tmp_path / "out", "evaluate", config=first):
+        pass
+    second = {"model": "m", "client": {"max_cost": 2.0, "headers": {}}}
+    with pytest.raises(RunError, match=r"client\.max_cost: 1\.0 then, 2\.0 now"):
+        RunFolder.open(tmp_path / "out", "evaluate", config=second, resume=True)
+    folder = RunFolder.open(
+        tmp_path / "out", "evaluate", config=second, resume=True, resume_may_change=["client", "client.*"]
+    )
+    assert folder.resumed

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from turnwise.data.write import write_dialogues
     from turnwise.dialogue import Dialogue, Document, Message, PreferencePair
     from turnwise.errors import TurnwiseError
+    from turnwise.evaluation.benchmark import Benchmark
+    from turnwise.evaluation.evaluate import evaluate
+    from turnwise.judging.judge import Judge, Rubric
+    from turnwise.judging.records import Judgment
     from turnwise.llm.chat import ChatModel
     from turnwise.llm.opening import open_model
     from turnwise.training.arguments import ReSUREConfig
@@ -26,34 +30,44 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ChatModel": "turnwise.llm.chat",
+    "Benchmark": "turnwise.evaluation.benchmark",
     "Dialogue": "turnwise.dialogue",
     "Document": "turnwise.dialogue",
+    "Judge": "turnwise.judging.judge",
+    "Judgment": "turnwise.judging.records",
     "Ledger": "turnwise.training.ledger",
     "Message": "turnwise.dialogue",
     "PreferencePair": "turnwise.dialogue",
     "ReSUREConfig": "turnwise.training.arguments",
     "ReSURETrainer": "turnwise.training.trainer",
     "ReSUREWeighter": "turnwise.training.weighter",
+    "Rubric": "turnwise.judging.judge",
     "TurnwiseError": "turnwise.errors",
     "WeightingConfig": "turnwise.training.weights",
     "open_model": "turnwise.llm.opening",
+    "evaluate": "turnwise.evaluation.evaluate",
     "read_dialogues": "turnwise.data.read",
     "write_dialogues": "turnwise.data.write",
 }
 
 __all__ = [
+    "Benchmark",
     "ChatModel",
     "Dialogue",
     "Document",
+    "Judge",
+    "Judgment",
     "Ledger",
     "Message",
     "PreferencePair",
     "ReSUREConfig",
     "ReSURETrainer",
     "ReSUREWeighter",
+    "Rubric",
     "TurnwiseError",
     "WeightingConfig",
     "__version__",
+    "evaluate",
     "open_model",
     "read_dialogues",
     "write_dialogues",

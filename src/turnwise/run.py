@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from importlib import metadata as importlib_metadata
 from pathlib import Path
 from typing import IO, Any
@@ -173,12 +174,19 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: Path, manifest: Manifest, *, earlier: Mapping[str, Any] | None = None, passive: bool = False
+        self,
+        path: Path,
+        manifest: Manifest,
+        *,
+        earlier: Mapping[str, Any] | None = None,
+        passive: bool = False,
+        keep: Sequence[str] = (),
     ) -> None:
         self.path = path
         self.manifest = manifest
         self.resumed = earlier is not None
         self.passive = passive
+        self._keep = keep
         self._earlier = earlier or {}
         self._lock: IO[bytes] | None = None
 
@@ -193,6 +201,7 @@ class RunFolder:
         resume: bool = False,
         overwrite: bool = False,
         resume_may_change: Sequence[str] = (),
+        keep: Sequence[str] = (),
         passive: bool = False,
     ) -> RunFolder:
         """Open a folder for a run; nothing is written yet (entering the context writes the first manifest).
@@ -204,7 +213,9 @@ class RunFolder:
             seeds: Seeds by name.
             resume: Continue the run that the folder holds. A folder without a run starts a new one.
             overwrite: Remove what the folder holds.
-            resume_may_change: Dotted configuration keys that a resumed run may set differently.
+            resume_may_change: Dotted configuration keys that a resumed run may set differently; `a.*` for all below.
+            keep: Names of files (patterns such as `requests.sqlite*`) that outlive `overwrite`: what was paid for. A
+                folder that holds nothing else is free.
             passive: Another process of the same run owns the folder: check nothing, write nothing.
 
         Raises:
@@ -220,22 +231,22 @@ class RunFolder:
         if passive:
             return cls(path, manifest, passive=True)
         _check_writable(path)
-        taken = path.is_dir() and any(entry.name != _LOCK_NAME for entry in path.iterdir())
+        taken = path.is_dir() and any(not _matches(entry.name, (_LOCK_NAME, *keep)) for entry in path.iterdir())
         if not taken:
-            return cls(path, manifest)
+            return cls(path, manifest, keep=keep)
         if not (path / MANIFEST_NAME).exists():
             raise RunError(f"{path}: the folder is not empty and holds no turnwise run", hint="choose another --output")
         if overwrite:
-            return cls(path, manifest)
+            return cls(path, manifest, keep=keep)
         if not resume:
             raise RunError(
                 f"{path}: the folder already holds a run",
                 hint="--resume continues it, --overwrite replaces it, or choose another --output",
             )
         earlier = read_manifest(path / MANIFEST_NAME)
-        _check_same_run(path, earlier, manifest, set(resume_may_change))
+        _check_same_run(path, earlier, manifest, resume_may_change)
         manifest.started = earlier.get("started", manifest.started)
-        return cls(path, manifest, earlier=earlier)
+        return cls(path, manifest, earlier=earlier, keep=keep)
 
     def check_inputs(self) -> None:
         """Refuse to resume a run whose input files have changed since it began; call it when all inputs are added.
@@ -261,7 +272,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.path)
         if not self.resumed:
-            _empty(self.path)
+            _empty(self.path, self._keep)
         self.manifest.write(self.file(MANIFEST_NAME))
         return self
 
@@ -292,11 +303,12 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-def _check_same_run(path: Path, earlier: Mapping[str, Any], now: Manifest, may_change: set[str]) -> None:
+def _check_same_run(path: Path, earlier: Mapping[str, Any], now: Manifest, may_change: Sequence[str]) -> None:
     if earlier.get("command") != now.command:
         raise RunError(f"{path}: holds a run of 'turnwise {earlier.get('command')}', not of 'turnwise {now.command}'")
     old, new = _flatten(earlier.get("config", {})), _flatten(json.loads(json.dumps(dict(now.config))))
-    changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and key not in may_change)
+    differing = (key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    changed = sorted(key for key in differing if not _matches(key, may_change))
     if changed:
         shown = "; ".join(f"{key}: {old.get(key)!r} then, {new.get(key)!r} now" for key in changed[:4])
         raise RunError(
@@ -344,9 +356,13 @@ def _lock(folder: Path) -> IO[bytes] | None:
     return stream
 
 
-def _empty(folder: Path) -> None:
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _empty(folder: Path, keep: Sequence[str]) -> None:
     for entry in folder.iterdir():
-        if entry.name == _LOCK_NAME:
+        if _matches(entry.name, (_LOCK_NAME, *keep)):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)

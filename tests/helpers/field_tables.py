@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 MIXTURES = PAGE.with_name("mixtures.md")
+EVALUATION = PAGE.with_name("evaluation.md")
 STUDY = PAGE.with_name("study.md")
 MODELS = PAGE.with_name("models.md")
 _MARK = re.compile(r"(<!-- fields: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -36,6 +37,13 @@ def models_of_mixtures():
     from turnwise.data.mix_config import MixConfig, MixSource
 
     return {"MixConfig": MixConfig, "MixSource": MixSource}
+
+
+def models_of_evaluation():
+    """The models that the page on evaluation has a table of, by name."""
+    from turnwise.evaluation.settings import EvaluateConfig
+
+    return {"EvaluateConfig": EvaluateConfig}
 
 
 def models_of_studies():
@@ -66,7 +74,13 @@ def table(model):
 
 def filled(text):
     """The page with every table made anew."""
-    known = {**models(), **models_of_mixtures(), **models_of_studies(), **models_of_clients()}
+    known = {
+        **models(),
+        **models_of_mixtures(),
+        **models_of_studies(),
+        **models_of_clients(),
+        **models_of_evaluation(),
+    }
     return _MARK.sub(lambda found: found[1] + table(known[found[2]]) + found[3], text)
 
 
@@ -88,6 +102,6 @@ def _choices(annotation):
 
 
 if __name__ == "__main__":
-    for page in (PAGE, MIXTURES, STUDY, MODELS):
+    for page in (PAGE, MIXTURES, STUDY, MODELS, EVALUATION):
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
         sys.stdout.write(f"{page}\n")

@@ -35,6 +35,17 @@ def tiny_llama(vocab_size=100, seed=0, **options):
     )
 
 
+def save_talkative(folder, tokenizer_folder):
+    """A saved random model whose replies differ: wide initial weights, embeddings that are not also the output's."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    tokenizer.save_pretrained(folder)
+    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
+    tiny_llama(len(tokenizer), initializer_range=0.3, **ends).save_pretrained(folder)
+    return folder
+
+
 def token_rows(count, seed=0, longest=30):
     """Random token dialogues: after every four tokens of context come four supervised ones."""
     random = np.random.default_rng(seed)

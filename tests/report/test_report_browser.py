@@ -4,78 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import http.server
 import json
 import re
-import shutil
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import CHROMIUM, dom, hostile_texts, measured
 from study_folder import StudyFolder, whole_study
 
 from turnwise.report import build_report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH"),
 ]
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-    "--virtual-time-budget=2000",
-]
-
-
-@pytest.fixture
-def listener() -> Iterator[tuple[str, list[str]]]:
-    """A server on this machine, and the paths that were asked of it."""
-    asked: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def dom(page: Path, profile: Path) -> tuple[str, str]:
-    """The document after its scripts ran, and what the browser logged."""
-    assert CHROMIUM is not None
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, done.stderr
-
-
-def hostile_texts(url: str) -> list[str]:
-    return [
-        f"<script>document.title='PWNED';fetch('{url}/script')</script>",
-        f"</script><script>document.title='PWNED';fetch('{url}/closed')</script>",
-        f"\"><img src='{url}/image' onerror=\"document.title='PWNED'\">",
-        f"<link rel=stylesheet href='{url}/style'><iframe src='{url}/frame'></iframe>",
-    ]
 
 
 def test_text_of_a_data_set_runs_nothing_and_loads_nothing(
@@ -174,19 +118,6 @@ def test_charts_are_drawn_and_the_list_can_be_filtered(full_run: Any, tmp_path: 
     assert result["seen"][2] == ["good", "plain"]
     assert result["charts"] == source.count("<svg")
     assert result["line"].startswith("rgb(")
-
-
-def measured(page: Path, driver: str, profile: Path) -> tuple[Any, str]:
-    """What a script that is appended to the page finds there, and the log; its hash is added to the policy."""
-    source = page.read_text(encoding="utf-8")
-    driver = f"document.body.append(`RESULT${{JSON.stringify((() => {{ {driver} }})())}}END`);"
-    digest = base64.b64encode(hashlib.sha256(driver.encode()).digest()).decode()
-    source = source.replace("script-src ", f"script-src 'sha256-{digest}' ").replace(
-        "</body>", f"<script>{driver}</script></body>"
-    )
-    page.write_text(source, encoding="utf-8")
-    after, log = dom(page, profile)
-    return json.loads(re.findall(r"RESULT(\{.*?\})END", after)[-1]), log
 
 
 def test_the_charts_of_a_study_are_drawn_and_their_texts_stay_inside_them(tmp_path: Path) -> None:

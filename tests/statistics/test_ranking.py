@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from turnwise.statistics.ranking import auroc, average_ranks, precision_at
-from turnwise.statistics.resampling import bootstrap_interval
+from turnwise.statistics.resampling import bootstrap_interval, paired_bootstrap_interval
 
 items = st.lists(st.tuples(st.integers(-20, 20), st.booleans()), min_size=2, max_size=40)
 
@@ -131,3 +131,23 @@ def test_an_interval_lies_within_the_values(values):
 def test_inputs_without_a_meaning_are_refused(call):
     with pytest.raises(ValueError, match=r"\w"):
         call()
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 64])
+def test_how_many_draws_are_made_together_changes_nothing(monkeypatch, at_once):
+    values, clusters = [1.0, 5.0, 2.0, 8.0, 3.0, 4.0], list("aabbcd")
+    expected = bootstrap_interval(values, clusters, seed=2, n=100)
+    monkeypatch.setattr("turnwise.statistics.resampling._AT_ONCE", at_once)
+    assert bootstrap_interval(values, clusters, seed=2, n=100) == expected
+
+
+def test_paired_intervals_are_those_of_the_differences():
+    """Items are hard and easy for both alike: the differences are all 1, so the interval is 1 to 1."""
+    assert paired_bootstrap_interval([2, 6, 10], [1, 5, 9]) == (1, 1)
+    first, second, clusters = [1.0, 5.0, 2.0, 8.0], [0.0, 7.0, 2.0, 3.0], ["a", "a", "b", "c"]
+    assert paired_bootstrap_interval(first, second, clusters, seed=3, n=50) == bootstrap_interval(
+        [1.0, -2.0, 0.0, 5.0], clusters, seed=3, n=50
+    )
+    assert paired_bootstrap_interval([], []) is None
+    with pytest.raises(ValueError, match="expected as many first as second values, found 2 and 1"):
+        paired_bootstrap_interval([1, 2], [1])

@@ -6,9 +6,9 @@ import pytest
 from studies import tiny_study
 
 from turnwise.dialogue import Dialogue, Message
+from turnwise.evaluation.dialogue_loss import dialogue_loss
 from turnwise.study.base_model import DEMO_FOLDER, load_base
 from turnwise.study.score import BaseLossScorer
-from turnwise.study.single import dialogue_loss
 
 PREFILTER = {"score": "base_loss", "keep": 0.5, "higher_is_better": False, "missing": "drop"}
 

@@ -10,9 +10,10 @@ from demo import run_main
 
 from turnwise.config import load_config
 from turnwise.data.read import read_dialogues
+from turnwise.evaluation.dialogue_loss import as_list, dialogue_loss, loss_figures
 from turnwise.evaluation.loss import HeldOutLoss, Tally
 from turnwise.study import single
-from turnwise.study.single import as_list, dialogue_loss, evaluate_run, loss_figures
+from turnwise.study.single import evaluate_run
 from turnwise.training.fit import TrainConfig, fit
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from turnwise._version import __version__
-from turnwise.cli import corrupt, data, ledger, mix, quickstart, report, stats, study, train
+from turnwise.cli import agree, corrupt, data, evaluate, ledger, mix, quality, quickstart, report, stats, study, train
 from turnwise.cli.output import note, plain, progress
 from turnwise.errors import TurnwiseError
 
@@ -43,6 +43,9 @@ data.app.command("mix")(mix.mix)
 app.command("train")(train.train)
 app.command("ledger")(ledger.ledger)
 app.command("report")(report.report)
+app.command("quality")(quality.quality)
+app.command("agree")(agree.agree)
+app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(stats.app, name="stats")
 app.command("quickstart")(quickstart.quickstart)
 app.command("study")(study.study)

@@ -39,6 +39,16 @@ class Item:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
+GIVEN = (None, "truncated", "empty")
+"""`failure` of a reply that its model gave: whole, cut short, or without a word. It is scored as it stands; any other
+failure lies on the way to the model (`no_answer`) and says nothing about it."""
+
+
+def is_given(failure: object) -> bool:
+    """Whether a reply with this `failure` among its extra keys is the model's own."""
+    return failure in GIVEN
+
+
 class Benchmark:
     """Base of all benchmarks. Override what differs.
 

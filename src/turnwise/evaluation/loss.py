@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from turnwise.errors import DataError
+
+_PIECE = 1024
+"""Positions whose logits are in float32 at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,34 +99,67 @@ def held_out_loss(
     Raises:
         DataError: `input_ids` and `turn_ids` of an example differ in length, or it has no tokens.
     """
-    import torch
-
-    rows = [_row(number, example) for number, example in enumerate(examples)]
-    rows.sort(key=lambda row: len(row[0]))
+    kept = list(examples)
     by_turn: dict[int, Tally] = {}
     by_source: dict[str, Tally] = {}
-    was_training = model.training
-    model.eval()
-    try:
-        for start in range(0, len(rows), batch_size):
-            chunk = rows[start : start + batch_size]
-            with torch.no_grad():
-                losses, turns = _token_losses(model, chunk, pad_token_id)
-            for row, (_, _, source) in enumerate(chunk):
-                for turn in torch.unique(turns[row]).tolist():
-                    if turn < 0:
-                        continue
-                    of_turn = turns[row] == turn
-                    tally = Tally(float(losses[row][of_turn].sum()), int(of_turn.sum()))
-                    by_turn[turn] = by_turn.get(turn, Tally()) + tally
-                    by_source[source] = by_source.get(source, Tally()) + tally
-    finally:
-        model.train(was_training)
+    tallies = turn_tallies(model, kept, batch_size=batch_size, pad_token_id=pad_token_id)
+    for example, of_example in zip(kept, tallies, strict=True):
+        source = example.get("source") or ""
+        for turn, tally in of_example.items():
+            by_turn[turn] = by_turn.get(turn, Tally()) + tally
+            by_source[source] = by_source.get(source, Tally()) + tally
     overall = sum(by_turn.values(), Tally())
     return HeldOutLoss(overall, dict(sorted(by_turn.items())), dict(sorted(by_source.items())))
 
 
-Row = tuple[Sequence[int], Sequence[int], str]
+def turn_tallies(
+    model: Any,
+    examples: Iterable[Mapping[str, Any]],
+    *,
+    batch_size: int = 16,
+    pad_token_id: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[dict[int, Tally]]:
+    """The loss of every turn of every encoded dialogue: what `held_out_loss` adds up.
+
+    Args:
+        model: As for `held_out_loss`.
+        examples: As for `held_out_loss`.
+        batch_size: As for `held_out_loss`.
+        pad_token_id: As for `held_out_loss`.
+        on_progress: Called after each batch with the examples done and in all.
+
+    Returns:
+        One mapping from `turn_index` to its tally for each example, in their order.
+
+    Raises:
+        DataError: As for `held_out_loss`.
+    """
+    import torch
+
+    rows = [_row(number, example) for number, example in enumerate(examples)]
+    order = sorted(range(len(rows)), key=lambda number: len(rows[number][0]))
+    found: list[dict[int, Tally]] = [{} for _ in rows]
+    was_training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(order), batch_size):
+            chunk = order[start : start + batch_size]
+            with torch.no_grad():
+                losses, turns = _token_losses(model, [rows[number] for number in chunk], pad_token_id)
+            for row, number in enumerate(chunk):
+                for turn in torch.unique(turns[row]).tolist():
+                    if turn >= 0:
+                        of_turn = turns[row] == turn
+                        found[number][turn] = Tally(float(losses[row][of_turn].sum()), int(of_turn.sum()))
+            if on_progress is not None:
+                on_progress(start + len(chunk), len(order))
+    finally:
+        model.train(was_training)
+    return found
+
+
+Row = tuple[Sequence[int], Sequence[int]]
 
 
 def _row(number: int, example: Mapping[str, Any]) -> Row:
@@ -133,20 +169,26 @@ def _row(number: int, example: Mapping[str, Any]) -> Row:
             f"example {number}: expected input_ids and turn_ids of one length of at least 1, "
             f"found {len(ids)} and {len(turns)}"
         )
-    return ids, turns, example.get("source") or ""
+    return ids, turns
 
 
 def _token_losses(model: Any, rows: Sequence[Row], pad_token_id: int) -> tuple[Any, Any]:
     """Losses (float64) and turn ids of every predicted position, each (rows, longest - 1), on the CPU."""
     import torch
 
-    longest = max(len(ids) for ids, _, _ in rows)
-    fill = [longest - len(ids) for ids, _, _ in rows]
-    input_ids = torch.tensor([[*ids, *[pad_token_id] * pad] for (ids, _, _), pad in zip(rows, fill, strict=True)])
-    turns = torch.tensor([[*turns, *[-1] * pad] for (_, turns, _), pad in zip(rows, fill, strict=True)])
+    longest = max(len(ids) for ids, _ in rows)
+    fill = [longest - len(ids) for ids, _ in rows]
+    input_ids = torch.tensor([[*ids, *[pad_token_id] * pad] for (ids, _), pad in zip(rows, fill, strict=True)])
+    turns = torch.tensor([[*turns, *[-1] * pad] for (_, turns), pad in zip(rows, fill, strict=True)])
     mask = torch.tensor([[1] * (longest - pad) + [0] * pad for pad in fill])
     logits = model(input_ids=input_ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False).logits
-    losses = torch.nn.functional.cross_entropy(
-        logits[:, :-1].float().transpose(1, 2), input_ids[:, 1:].to(model.device), reduction="none"
-    )
-    return losses.double().cpu(), turns[:, 1:]
+    labels = input_ids[:, 1:].to(logits.device)
+    losses = torch.zeros(labels.shape, dtype=torch.float64)
+    # In float32 a piece at a time: all logits at once would double what they need already.
+    for row in range(len(rows)):
+        for start in range(0, longest - 1, _PIECE):
+            piece = slice(start, min(start + _PIECE, longest - 1))
+            losses[row, piece] = torch.nn.functional.cross_entropy(
+                logits[row, piece].float(), labels[row, piece], reduction="none"
+            ).double()
+    return losses, turns[:, 1:]

@@ -35,6 +35,11 @@ def fill(template: str, fields: Mapping[str, str]) -> str:
     return text
 
 
+def places(template: str) -> set[str]:
+    """The names that `fill` can fill in: every `{name}` of the template."""
+    return set(_PLACE.findall(template))
+
+
 def fence(text: str, label: str = "text") -> str:
     """A text between two marks that it cannot hold itself, so that it cannot end its own fence.
 

@@ -44,6 +44,13 @@ class ScriptedModel:
         """Nothing to give back."""
 
     @classmethod
+    def dry(cls) -> ScriptedModel:
+        """Answers any request in the form it asks for, with nothing in it; its name in all records is `dry-run`."""
+        from turnwise.llm.dry_run import DRY_NAME, dry_reply
+
+        return cls(dry_reply, name=DRY_NAME)
+
+    @classmethod
     def from_file(cls, path: str | Path) -> ScriptedModel:
         """Read rules, one JSON object per line: `{"if": "text in the last message", "reply": "..."}`.
 

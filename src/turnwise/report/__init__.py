@@ -1,6 +1,7 @@
 """Run artifacts to one offline HTML file."""
 
 from turnwise.report.build import build_report
+from turnwise.report.evaluation import build_evaluation_report
 from turnwise.report.study import build_study_report
 
-__all__ = ["build_report", "build_study_report"]
+__all__ = ["build_evaluation_report", "build_report", "build_study_report"]

@@ -10,6 +10,7 @@ from turnwise.errors import RunError
 from turnwise.report.charts import POINT_CAP
 from turnwise.report.comparison import comparison_section, held_out_section
 from turnwise.report.dialogues import MESSAGE_CAP, TOP
+from turnwise.report.evaluation import build_evaluation_report, is_evaluation
 from turnwise.report.loss import loss_section
 from turnwise.report.manifest import as_time, config_text, pairs, text_of, when
 from turnwise.report.page import RunFiles, Section, Table, read_run
@@ -34,7 +35,7 @@ def build_report(run: str | Path, output: str | Path | None = None) -> Path:
 
     Everything but `manifest.json` is optional: what is absent leaves its section out with a sentence why. A folder
     whose `summary.json` names `runs` (name to folder inside this one) shows their comparison first, then the sections
-    of its ReSURE run. A study's folder gets the page of a study.
+    of its ReSURE run. A study's folder gets the page of a study, an evaluation's that of an evaluation.
 
     Args:
         run: The run folder.
@@ -44,7 +45,7 @@ def build_report(run: str | Path, output: str | Path | None = None) -> Path:
         The path of the page.
 
     Raises:
-        RunError: The folder holds no readable manifest.
+        RunError: The folder holds no readable manifest, or that of an evaluation without results.
         DataError: It is a study's, whose files cannot be read.
     """
     run = Path(run)
@@ -52,6 +53,8 @@ def build_report(run: str | Path, output: str | Path | None = None) -> Path:
         raise RunError(f"{run}: no such run folder", hint="give the folder that a turnwise command wrote")
     if is_study(run):
         return build_study_report(run, output)
+    if is_evaluation(run):
+        return build_evaluation_report(run, output)
     target = run / REPORT_NAME if output is None else Path(output)
     write_text(target, render(read_run(run)))
     return target

@@ -53,6 +53,7 @@ class Section:
         tables_first: Puts the tables above the charts.
         blocks: Preformatted text with a caption (configuration).
         dialogues: Dialogues with text.
+        browser: The list of answers and verdicts, which the page's script makes of its data.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Section:
     tables_first: bool = False
     blocks: list[tuple[str, str]] = field(default_factory=list)
     dialogues: list[DialogueView] = field(default_factory=list)
+    browser: bool = False
 
 
 @dataclass

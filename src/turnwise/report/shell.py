@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -18,9 +20,9 @@ from turnwise._version import __version__
 from turnwise.report.text import MISSING, number, percent, visible
 
 
-def render_page(template: str, **values: Any) -> str:
+def render_page(template: str, *, script_name: str = "report.js", **values: Any) -> str:
     """A template of this package with the style, the script and the policy that allows these two alone."""
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = _asset("report.css"), _asset(script_name)
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -36,6 +38,25 @@ def render_page(template: str, **values: Any) -> str:
             **values,
         )
     )
+
+
+def embedded_json(value: Any) -> Markup:
+    """A value as JSON that may stand in a script element of type `application/json`: it cannot end the element.
+
+    Texts pass `visible`. Nothing runs it: the page's script parses it as data.
+    """
+    text = json.dumps(_visible_texts(value), ensure_ascii=False, separators=(",", ":"))
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return Markup(text)  # noqa: S704 - it holds none of the characters that markup is made of
+
+
+def _visible_texts(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {key: _visible_texts(one) for key, one in value.items()}
+    return [_visible_texts(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _environment() -> jinja2.Environment:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from turnwise.data.read import read_dialogues
 from turnwise.errors import RunError, TurnwiseError
+from turnwise.llm.pretrained import few_threads_for, quiet_libraries
 from turnwise.run import MANIFEST_NAME, write_json
 from turnwise.study.measure import Figure, measure_model, training_rows
 from turnwise.study.plan import Cell, StudyConfig, base_path, method_of, train_config
 from turnwise.study.prepare import mixture_file, steps_of, training_file, warmup_file
 from turnwise.study.single import evaluate_run
 from turnwise.training.fit import DataSource, FitResult, TrainConfig, fit, last_complete_checkpoint
-from turnwise.training.loading import few_threads_for, load_model, load_tokenizer, quiet_libraries
+from turnwise.training.loading import load_model, load_tokenizer
 from turnwise.training.settings import trainer_arguments
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from turnwise.llm.pretrained import quiet_libraries
 from turnwise.run import RunFolder, atomic_path, write_json
 from turnwise.study.cell import CellOutcome, read_cell, run_cell, write_failure
 from turnwise.study.measure import RESULTS_SCHEMA, Figure
@@ -23,7 +24,7 @@ from turnwise.study.plan import Cell, StudyConfig, check_outside, local_inputs, 
 from turnwise.study.prepare import prepare, steps_of
 from turnwise.study.results import FAILED, RESULTS_NAME
 from turnwise.study.workers import run_in_workers
-from turnwise.training.loading import quiet_libraries, require_training_libraries
+from turnwise.training.loading import require_training_libraries
 from turnwise.training.settings import lora_config, peft_options, trainer_arguments
 
 Tell = Callable[[str], None]

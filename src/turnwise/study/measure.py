@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 
 from turnwise.data.read import read_dialogues
 from turnwise.evaluation.accuracy import Key, checkable_accuracy
+from turnwise.evaluation.dialogue_loss import dialogue_loss
 from turnwise.evaluation.loss import HeldOutLoss
 from turnwise.evaluation.noise import NoiseDetection, noise_detection, noise_detection_by_kind
 from turnwise.study.plan import AccuracyConfig, StudyConfig
 from turnwise.study.prepare import loss_file
-from turnwise.study.single import dialogue_loss
 from turnwise.training.ledger import Ledger
 
 if TYPE_CHECKING:

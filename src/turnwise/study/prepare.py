@@ -15,10 +15,10 @@ from turnwise.data.read import read_dialogues
 from turnwise.data.write import write_dialogues
 from turnwise.dialogue import Dialogue
 from turnwise.errors import ConfigError, DataError
+from turnwise.llm.pretrained import few_threads_for
 from turnwise.study.base_model import pretrain, small_llama, train_tokenizer
 from turnwise.study.plan import Cell, PretrainConfig, StudyConfig, method_of, replicate
 from turnwise.study.score import BaseLossScorer
-from turnwise.training.loading import few_threads_for
 
 Tell = Callable[[str], None]
 

@@ -18,12 +18,14 @@ from turnwise.data.noise import wrong_answers
 from turnwise.data.write import write_dialogues
 from turnwise.dialogue import Dialogue
 from turnwise.evaluation.accuracy import AccuracyByTurn, checkable_accuracy
+from turnwise.evaluation.dialogue_loss import as_list, dialogue_loss, loss_figures
+from turnwise.llm.pretrained import few_threads_for, quiet_libraries
 from turnwise.run import RunFolder, write_json
 from turnwise.statistics.resampling import bootstrap_interval
 from turnwise.study.base_model import DEMO_FOLDER, BaseRecipe, build, load_base, save_base
-from turnwise.study.single import as_list, dialogue_loss, evaluate_run, loss_figures
+from turnwise.study.single import evaluate_run
 from turnwise.training.fit import LogHook, TrainConfig, fit
-from turnwise.training.loading import few_threads_for, quiet_libraries, require_training_libraries
+from turnwise.training.loading import require_training_libraries
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from turnwise.dialogue import Dialogue
+from turnwise.evaluation.dialogue_loss import dialogue_loss
+from turnwise.llm.pretrained import few_threads_for
 from turnwise.study.plan import StudyConfig, base_path, train_config
-from turnwise.study.single import dialogue_loss
-from turnwise.training.loading import few_threads_for, load_model, load_tokenizer
+from turnwise.training.loading import load_model, load_tokenizer
 from turnwise.training.settings import trainer_arguments
 
 BASE_LOSS = "base_loss"

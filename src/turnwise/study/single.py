@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from turnwise.evaluation.loss import HeldOutLoss, held_out_loss
+from turnwise.evaluation.dialogue_loss import dialogue_loss, loss_figures
 from turnwise.evaluation.noise import noise_detection
 from turnwise.run import write_json
 from turnwise.training.ledger import Ledger
 
 if TYPE_CHECKING:
-    from turnwise.dialogue import Dialogue
     from turnwise.training.fit import FitResult
-    from turnwise.training.spans import Policy
-
 
 LOCKED_OUT = 0.9
 """Share of flagged units in the last epoch from which on the run is not to be trusted (docs/results)."""
@@ -68,43 +64,3 @@ def _cautions(last_flag_rate: float | None) -> list[str]:
         f"{last_flag_rate:.0%} of what was judged in the last epoch was flagged: the losses have left the thresholds "
         "behind, and flagged losses never move them. Lower the learning rate, or raise resure.alpha"
     ]
-
-
-def dialogue_loss(
-    model: Any,
-    tokenizer: Any,
-    dialogues: Sequence[Dialogue],
-    *,
-    max_length: int | None,
-    template_policy: Policy = "refuse",
-    batch_size: int = 16,
-) -> HeldOutLoss:
-    """Held-out loss of dialogues, encoded as in training; dialogues that cannot be encoded are left out."""
-    from turnwise.training.encode import Encoded, encode_dialogue
-    from turnwise.training.template import SpanFinder
-
-    finder = SpanFinder(tokenizer, policy=template_policy)
-    examples = []
-    for dialogue in dialogues:
-        encoded = encode_dialogue(dialogue, finder, max_length=max_length)
-        if isinstance(encoded, Encoded):
-            examples.append({"input_ids": encoded.input_ids, "turn_ids": encoded.turn_ids, "source": dialogue.source})
-    return held_out_loss(model, examples, batch_size=batch_size, pad_token_id=tokenizer.pad_token_id or 0)
-
-
-def loss_figures(measured: HeldOutLoss) -> dict[str, Any]:
-    """A held-out loss as JSON-ready figures; `*_by_turn` are lists over turn_index, None where a turn has no token."""
-    by_turn = measured.loss_by_turn
-    return {
-        "loss": measured.loss,
-        "perplexity": measured.perplexity,
-        "tokens": measured.overall.tokens,
-        "loss_by_turn": as_list(by_turn),
-        "tokens_by_turn": as_list(measured.tokens_by_turn),
-        "loss_by_source": {source: tally.loss for source, tally in measured.by_source.items()},
-    }
-
-
-def as_list(by_turn: Mapping[int, Any]) -> list[Any]:
-    """Values by turn_index as a list, None in the holes."""
-    return [by_turn.get(turn) for turn in range(max(by_turn, default=-1) + 1)]

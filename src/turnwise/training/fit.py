@@ -49,6 +49,12 @@ class DataSource(StrictModel):
     side: Literal["chosen", "rejected"] = Field("chosen", description="Which side of preference pairs to take.")
 
 
+def accept_paths(value: Any) -> Any:
+    """Sources as a configuration may write them: one or a list, each a mapping or a path alone."""
+    entries = value if isinstance(value, list) else [] if value is None else [value]
+    return [{"path": entry} if isinstance(entry, str) else entry for entry in entries]
+
+
 class TrainConfig(StrictModel):
     """Everything that `turnwise train` can be told."""
 
@@ -92,8 +98,7 @@ class TrainConfig(StrictModel):
     @field_validator("data", "eval_data", "warmup_data", mode="before")
     @classmethod
     def _accept_paths(cls, value: Any) -> Any:
-        entries = value if isinstance(value, list) else [] if value is None else [value]
-        return [{"path": entry} if isinstance(entry, str) else entry for entry in entries]
+        return accept_paths(value)
 
 
 @dataclass
@@ -144,8 +149,9 @@ def _fit(
 ) -> FitResult:
     from transformers import PrinterCallback
 
+    from turnwise.llm.pretrained import few_threads_for, quiet_libraries
     from turnwise.training.callbacks import MetricsCallback
-    from turnwise.training.loading import few_threads_for, load_model, load_tokenizer, quiet_libraries
+    from turnwise.training.loading import load_model, load_tokenizer
     from turnwise.training.settings import lora_config, peft_options, trainer_arguments
 
     quiet_libraries()

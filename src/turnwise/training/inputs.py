@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -71,8 +71,21 @@ def read_sources(
 def check_outside(config: TrainConfig, folder: Path) -> None:
     """Refuse to read from the folder that is written: --overwrite would remove the input."""
     sources = (*config.data, *config.eval_data, *config.warmup_data)
-    scores = config.prefilter and config.prefilter.scores
-    for name in (config.model, config.tokenizer, scores, *(source.path for source in sources)):
+    scores = None if config.prefilter is None else config.prefilter.scores
+    refuse_inside(folder, (config.model, config.tokenizer, scores, *(source.path for source in sources)))
+
+
+def refuse_inside(folder: Path, inputs: Iterable[str | None]) -> None:
+    """Refuse inputs that lie in the folder that is written.
+
+    Args:
+        folder: The output folder.
+        inputs: Paths, or names of what is no file (they are passed over, as None is).
+
+    Raises:
+        ConfigError: One does.
+    """
+    for name in inputs:
         if name and Path(name).exists() and Path(name).resolve().is_relative_to(folder.resolve()):
             raise ConfigError(f"{name}: lies in the output folder {folder}", hint="choose another --output")
 
