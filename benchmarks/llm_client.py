@@ -1,6 +1,6 @@
 """Throughput of the client against a server of known latency, and replay from the cache. Prints one JSON object.
 
-Usage: python benchmarks/llm_client.py [--runs 5] [--requests 2560] [--replies 50000] [--sdk]
+Usage: python benchmarks/llm_client.py [--runs 5] [--requests 5120] [--replies 50000] [--sdk]
 
 The server (chat_server.py, a process of its own) answers after 200 ms, at most 64 at once; more get status 429. Ideal
 is 64 / 0.2 s = 320 requests per second. With `--sdk`, the openai package is measured the same way, without cache.
@@ -131,7 +131,7 @@ def middle(runs: list[dict[str, float]]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=2560)
+    parser.add_argument("--requests", type=int, default=5120)
     parser.add_argument("--replies", type=int, default=50_000)
     parser.add_argument("--sdk", action="store_true")
     given = parser.parse_args()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
 from pathlib import Path
-from typing import Any, cast
 
 from turnwise.errors import ConfigError, EndpointError, MissingExtraError
 from turnwise.llm.cache import Cached, ReplyCache
@@ -19,6 +17,7 @@ from turnwise.llm.openai_api import OpenAIModel
 from turnwise.llm.refusals import error_of
 from turnwise.llm.scripted import ScriptedModel
 from turnwise.llm.settings import ClientConfig
+from turnwise.llm.structured import Structured
 from turnwise.llm.usage import Usage
 
 _OFFICIAL = "https://api.openai.com/v1"
@@ -76,15 +75,15 @@ def _local(spec: str, settings: ClientConfig) -> ChatModel | None:
         return None
     if not path:
         raise ConfigError("local: expected a folder or a hub name after it, found nothing")
-    local: Any = importlib.import_module("turnwise.llm.local")
-    model = local.LocalModel(
+    from turnwise.llm.local import LocalModel
+
+    return LocalModel(
         path,
         batch_size=settings.batch_size,
         device=settings.device,
         dtype=settings.dtype,
         max_length=settings.max_length,
     )
-    return cast("ChatModel", model)
 
 
 def _endpoint_model(spec: str, settings: ClientConfig, usage: Usage) -> OpenAIModel:
@@ -153,7 +152,4 @@ def _only_model(endpoint: Endpoint) -> str:
 
 def _structured(model: ChatModel, settings: ClientConfig) -> ChatModel:
     """The outermost layer: replies that must follow a schema do, or are failures."""
-    if importlib.util.find_spec("turnwise.llm.structured") is None:
-        return model
-    structured: Any = importlib.import_module("turnwise.llm.structured")
-    return cast("ChatModel", structured.Structured(model, repairs=settings.repairs))
+    return Structured(model, repairs=settings.repairs)
