@@ -1,7 +1,6 @@
 """Plain HTTP to one server: a body goes up, a whole body comes down, or one of two things went wrong.
 
-By aiohttp, which takes a quarter of the processor time of the openai package for the same request
-(docs/decisions/0010).
+By aiohttp, which takes a tenth of the openai package's processor time for the same request (docs/decisions/0010).
 """
 
 from __future__ import annotations
