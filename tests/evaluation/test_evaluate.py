@@ -6,6 +6,7 @@ import json
 from typing import ClassVar
 
 import pytest
+from chat_server import chat_server
 from demo import read_lines
 from sums import Sums, answers_right, judges_by_length
 
@@ -16,6 +17,7 @@ from turnwise.evaluation.stored_judgments import judgment_files
 from turnwise.llm.chat import ChatReply
 from turnwise.llm.scripted import ScriptedModel
 from turnwise.llm.settings import ClientConfig
+from turnwise.report import build_report
 from turnwise.run import read_manifest
 
 
@@ -342,3 +344,15 @@ def test_why_answers_failed_is_said_and_not_only_that_they_did(tmp_path):
     done = evaluate(Sums(2), model=model, judge=judges_by_length(), output=tmp_path / "run")
     said = "answers: of 4 replies failed: request 4; the first, sum-0 turn 0: the prompt is too long"
     assert done.results["notes"] == [said]
+
+
+def test_a_password_in_an_address_is_in_no_file_of_the_run(tmp_path):
+    with chat_server(lambda body: "4") as server:
+        spec = f"m@{server.url.replace('http://', 'http://user:password99@')}?api-key=secretinquery"
+        for more in ({}, {"resume": True}, {"overwrite": True, "config": {"model": spec}}):
+            done = evaluate(Sums(1), model=spec, judge=judges_by_length(), output=tmp_path / "run", **more)
+    build_report(done.run)
+    assert server.headers["authorization"].startswith("Basic ")
+    for file in done.run.iterdir():
+        assert b"password99" not in file.read_bytes(), file
+        assert b"secretinquery" not in file.read_bytes(), file

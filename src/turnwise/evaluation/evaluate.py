@@ -33,6 +33,7 @@ from turnwise.evaluation.steps import (
 from turnwise.evaluation.stored_judgments import read_judgments
 from turnwise.llm.chat import ChatModel
 from turnwise.llm.drive import run_one
+from turnwise.llm.endpoint import without_login
 from turnwise.llm.settings import may_change
 from turnwise.run import RunFolder, package_versions, write_json
 
@@ -122,7 +123,7 @@ def evaluate(
     if usage is not None and client is not None:
         usage.limit(client.max_requests, client.max_cost)  # also where only a judge with settings of its own is asked
     _check(benchmark, mode, model, judge, baseline, answers, baseline_answers)
-    settings = config if config is not None else _settings(locals())
+    settings = _without_logins(config if config is not None else _settings(locals()))
     folder = RunFolder.open(
         output,
         f"evaluate {benchmark.name}",
@@ -262,6 +263,12 @@ def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
     names = ("model", "judge", "baseline", "mode", "answers", "baseline_answers", "gold_history", "limit", "dry_run")
     return {"benchmark": arguments["benchmark"].name, **{name: plain(arguments[name]) for name in names}}
+
+
+def _without_logins(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes into the manifest and the report: an address may hold a password."""
+    given = {name: config.get(name) for name in ("model", "judge", "baseline")}
+    return {**config, **{name: without_login(one) for name, one in given.items() if isinstance(one, str)}}
 
 
 def _usage(*models: ChatModel | str | None) -> Usage | None:

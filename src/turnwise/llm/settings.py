@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from turnwise.config import StrictModel
 
-_SECRET_HEADERS = {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|passw|cookie|credential", re.IGNORECASE)
 
 _DECIDES = ("sampling", "keep_thinking")  # what comes out, not only how it is asked for
 _NUMBERS: dict[str, Any] = {"temperature": int | float, "top_p": int | float, "max_tokens": int, "seed": int}
@@ -81,7 +82,7 @@ class ClientConfig(StrictModel):
     def _no_secrets_in_files(cls, headers: dict[str, str]) -> dict[str, str]:
         """A resolved configuration is written to the run folder, so a secret may not stand in it."""
         for name, value in headers.items():
-            if name.lower() in _SECRET_HEADERS and "${" not in value:
+            if _SECRET_HEADER.search(name) and "${" not in value:
                 raise ValueError(f"the header {name} holds a secret: write it as ${{NAME}}, an environment variable")
         return headers
 

@@ -18,6 +18,7 @@ from turnwise.data.read import OnError, ReadReport
 from turnwise.data.sources import read_with_sources
 from turnwise.llm.chat import ChatModel
 from turnwise.llm.drive import run_one
+from turnwise.llm.endpoint import without_login
 from turnwise.llm.settings import may_change
 from turnwise.quality.aspect_tables import AspectFigures, read_rewards
 from turnwise.quality.aspects import ASPECTS, SAMPLE, AspectJudge, AspectSample
@@ -142,6 +143,8 @@ def assess(
         folder = None
         if output is not None:
             resolved = {**config.model_dump(), "client": dict(client or {})}
+            if config.judge is not None:
+                resolved["judge"] = without_login(config.judge)
             folder = stack.enter_context(
                 RunFolder.open(
                     output,
