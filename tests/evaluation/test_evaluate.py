@@ -342,7 +342,7 @@ def test_sampling_of_ones_own_is_in_the_notes_and_a_resumed_run_may_not_change_i
 def test_why_answers_failed_is_said_and_not_only_that_they_did(tmp_path):
     model = ScriptedModel(lambda request: ChatReply("", failure="request", detail="the prompt is too long"))
     done = evaluate(Sums(2), model=model, judge=judges_by_length(), output=tmp_path / "run")
-    said = "answers: of 4 replies failed: request 4; the first, sum-0 turn 0: the prompt is too long"
+    said = "answers: 4 of 4 replies are no whole answer (request 4); the first, sum-0 turn 0: the prompt is too long"
     assert done.results["notes"] == [said]
 
 

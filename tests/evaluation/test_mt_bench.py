@@ -208,7 +208,7 @@ def test_references_are_by_judge_and_another_judge_needs_to_be_told(folder, publ
         published.check(name, "pair")
     with pytest.raises(ConfigError, match=r"judge other; found those for: gpt-4") as error:
         published.check("other@https://host/v1")
-    assert "--references" in error.value.hint
+    assert f"--references {folder / 'reference_answer' / 'gpt-4.jsonl'}" in error.value.hint
     with pytest.raises(ConfigError, match="judge other"):
         run_one(published.score(answered(2), judge_of(name="other")))
     path = folder / "reference_answer" / "gpt-4.jsonl"

@@ -113,9 +113,12 @@ def test_no_server_at_all_is_said_when_it_is_asked_and_not_tried_again():
         turnwise.open_model("http://127.0.0.1:9/v1")
     usage = Usage()
     model = turnwise.open_model("m@http://127.0.0.1:9/v1", usage=usage)
-    with pytest.raises(EndpointError, match=r"m@http://127.0.0.1:9/v1: no connection[\s\S]*is the server running"):
+    with pytest.raises(
+        EndpointError, match=r"m@http://127.0.0.1:9/v1: no connection[\s\S]*is the server running"
+    ) as caught:
         run_one(model.reply(ASK))
     assert usage.sent == 1
+    assert "ssl" not in str(caught.value)
 
 
 def test_a_cost_limit_needs_prices():

@@ -116,7 +116,8 @@ def _counted(run: Run, answers: Iterable[Dialogue], counts: dict[str, Any], stag
         yield answer
     if first:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in counts["failed"].items())
-        run.notes.append(f"{stage}: of {counts['replies']:,} replies failed: {kinds}; the first, {first}")
+        lost = f"{sum(counts['failed'].values()):,} of {counts['replies']:,} replies are no whole answer ({kinds})"
+        run.notes.append(f"{stage}: {lost}; the first, {first}")
 
 
 def _first_failure(answer: Dialogue) -> str:
