@@ -26,6 +26,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+_OTHER_NAME = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+)
+_ONE_VALUE = "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported."
 ANSWERED = ("answer", "two_choices")  # what a client can use
 
 
@@ -79,10 +83,14 @@ def verdict_of(digest: str, script: Script) -> tuple[str, int]:
     return kind, int(digest[:6], 16) % 10 + 1
 
 
-def _completion(text: Any, *, finish: str = "stop", choices: int = 1, refusal: str | None = None) -> bytes:
+def _completion(
+    text: Any, *, finish: str = "stop", choices: int = 1, refusal: str | None = None, thoughts: str = ""
+) -> bytes:
     message: dict[str, Any] = {"role": "assistant", "content": text}
     if refusal:
         message["refusal"] = refusal
+    if thoughts:
+        message["reasoning_content"] = thoughts
     words = len(str(text or "").split())
     body = {
         "id": "chatcmpl-1",
@@ -177,6 +185,11 @@ def build_app(script: Script, log: Path) -> FastAPI:
             "503": lambda: error(503, "overloaded", **{"retry-after-ms": "20"}),
             "400": lambda: error(400, "the context is too long", "context_length_exceeded"),
             "400_filter": lambda: error(400, "against the policy", "content_filter"),
+            "400_limit_name": lambda: whole(content) if "max_tokens" not in body else error(400, _OTHER_NAME, "x"),
+            "400_temperature": lambda: whole(content) if "temperature" not in body else error(400, _ONE_VALUE, "x"),
+            "thinking": lambda: whole(_completion("<think>\nIs it [[1]]? No.\n</think>\n\nClear.\nRating: [[8]]")),
+            "reasoning_content": lambda: whole(_completion("Rating: [[8]]", thoughts="Is it [[1]]? No.")),
+            "only_reasoning": lambda: whole(_completion(None, thoughts="Is it [[1]]?")),
             "400_format": lambda: error(400, "response_format json_schema is not supported"),
             "403": lambda: error(403, "flagged"),
             "redirect": lambda: Response(status_code=307, headers={"location": "http://elsewhere.invalid/v1"}),

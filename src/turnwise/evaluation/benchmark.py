@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import ConfigError
-from turnwise.llm.chat import ChatModel, ChatRequest, Sampling
+from turnwise.llm.chat import ChatModel, ChatReply, ChatRequest, Sampling
 
 if TYPE_CHECKING:
     from turnwise.judging.records import Judgment
@@ -47,6 +47,12 @@ failure lies on the way to the model (`no_answer`) and says nothing about it."""
 def is_given(failure: object) -> bool:
     """Whether a reply with this `failure` among its extra keys is the model's own."""
     return failure in GIVEN
+
+
+def reply_extra(reply: ChatReply) -> dict[str, Any]:
+    """What an answer keeps of a reply beside its text, where there is any: `failure` and `detail`, `thinking`."""
+    extra: dict[str, Any] = {} if reply.failure is None else {"failure": reply.failure, "detail": reply.detail}
+    return {**extra, "thinking": reply.thinking} if reply.thinking else extra
 
 
 class Benchmark:
@@ -176,5 +182,4 @@ async def answer_turns(benchmark: str, item: Item, model: ChatModel, *, gold_his
 async def _ask(shown: Sequence[Message], item: Item, model: ChatModel) -> tuple[Message, bool]:
     request = ChatRequest([{"role": one.role, "content": one.content} for one in shown], item.sampling)
     reply = await model.reply(request)
-    extra = {} if reply.failure is None else {"failure": reply.failure, "detail": reply.detail}
-    return Message("assistant", reply.text, extra=extra), reply.failure in ("limit", "request")
+    return Message("assistant", reply.text, extra=reply_extra(reply)), reply.failure in ("limit", "request")

@@ -6,6 +6,7 @@ only what was not is asked, and the files come out as they would have without th
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -32,6 +33,8 @@ from turnwise.evaluation.steps import (
 from turnwise.evaluation.stored_judgments import read_judgments
 from turnwise.llm.chat import ChatModel
 from turnwise.llm.drive import run_one
+from turnwise.llm.endpoint import without_login
+from turnwise.llm.settings import may_change
 from turnwise.run import RunFolder, package_versions, write_json
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     from turnwise.llm.usage import Usage
 
 CACHE_NAME = "requests.sqlite"
-MAY_CHANGE = ("output", "cache", "client", "client.*", "judge_client", "judge_client.*", "max_unscored")
+MAY_CHANGE = ("output", "cache", "max_unscored", *may_change("client"), *may_change("judge_client"))
 """Settings that a resumed run may set differently: they decide how it is asked, not what."""
 
 Mode = Literal["single", "pairwise"]
@@ -120,7 +123,7 @@ def evaluate(
     if usage is not None and client is not None:
         usage.limit(client.max_requests, client.max_cost)  # also where only a judge with settings of its own is asked
     _check(benchmark, mode, model, judge, baseline, answers, baseline_answers)
-    settings = config if config is not None else _settings(locals())
+    settings = _without_logins(config if config is not None else _settings(locals()))
     folder = RunFolder.open(
         output,
         f"evaluate {benchmark.name}",
@@ -174,7 +177,10 @@ def evaluate(
             "answers": run.answered,
             "limit_reached": any(one.unscored == "limit" for one in judgments)
             or any("limit" in one["failed"] for one in run.answered.values()),
-            "notes": _limited(items, every) + [f"left out: {n:,} {why}" for why, n in left_out.items()] + run.notes,
+            "notes": _limited(items, every)
+            + _resampled(client, judge_client)
+            + [f"left out: {n:,} {why}" for why, n in left_out.items()]
+            + run.notes,
             "usage": None if usage is None else usage.to_dict(),
             "versions": package_versions(),
         }
@@ -259,6 +265,12 @@ def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"benchmark": arguments["benchmark"].name, **{name: plain(arguments[name]) for name in names}}
 
 
+def _without_logins(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes into the manifest and the report: an address may hold a password."""
+    given = {name: config.get(name) for name in ("model", "judge", "baseline")}
+    return {**config, **{name: without_login(one) for name, one in given.items() if isinstance(one, str)}}
+
+
 def _usage(*models: ChatModel | str | None) -> Usage | None:
     """Counters that all models opened here share; None where none is, as a model counts for itself."""
     if not any(isinstance(one, str) for one in models):
@@ -291,6 +303,16 @@ def _limited(items: Sequence[Item], every: Sequence[Item]) -> list[str]:
     if len(items) == len(every):
         return []
     return [f"only the first {len(items):,} of {len(every):,} items (--limit): these are not the benchmark's figures"]
+
+
+def _resampled(client: ClientConfig | None, judge_client: ClientConfig | None) -> list[str]:
+    """Figures depend on it, so the results say it."""
+    given = {"all models" if judge_client is None else "the models": client, "the judge": judge_client}
+    return [
+        f"{who} asked with sampling of your own: {json.dumps(one.sampling, ensure_ascii=False)}"
+        for who, one in given.items()
+        if one is not None and one.sampling
+    ]
 
 
 def _file_of(path: str | Path) -> str | Path:
