@@ -12,6 +12,7 @@ _BREAK = re.compile(
     rf"(?P<line>\n\s*+)|(?P<mark>[.!?…。！？；｡]++)(?P<close>(?:\[\d{{1,3}}\]|[{_CLOSE}])*+)",
 )
 _CHINESE_MARKS = frozenset("。！？｡")
+_LETTER = re.compile(r"\w")
 _INK = re.compile(r"\S+")
 _WORD_BEFORE = re.compile(r"[^\s(\[{\"'“‘*_,;:/–—-]+$")
 _ITEM = re.compile(
@@ -266,7 +267,7 @@ def split_sentences(text: str, language: str | None = None) -> list[Span]:
     - at `.`, `!`, `?` or an ellipsis before white space, with the quotes, brackets and footnote numbers (`[3]`) that
       close after it; not at a title (`Dr.`), initial, `e.g.`, `U.S.` (unless a word follows that commonly starts a
       sentence), `No.` before a number, the number of a list item, nor at a closing quote that a small letter follows;
-    - at `。！？` anywhere with what closes after them; in Chinese text also at `；` and `……`, and at `!` and `?` before
+    - at `。！？` anywhere with what closes after them; in Chinese text also at `；` outside brackets and `……`, and at `!` and `?` before
       a Chinese character;
     - at a blank line, before a list item, and at a line break, except in paragraphs that are broken into lines of one
       width (where the next line's first word would not have fitted on this line).
@@ -297,15 +298,22 @@ def split_sentences(text: str, language: str | None = None) -> list[Span]:
 def _add(spans: list[Span], text: str, start: int, end: int) -> None:
     piece = text[start:end]
     kept = piece.strip()
-    if kept:
-        begin = start + len(piece) - len(piece.lstrip())
-        spans.append(Span(begin, begin + len(kept), kept))
+    if not kept:
+        return
+    begin = start + len(piece) - len(piece.lstrip())
+    if spans and not _LETTER.search(kept) and "\n" not in text[spans[-1].end : begin]:
+        begin = spans.pop().start  # a stray mark is no sentence of its own
+    end = start + len(piece.rstrip())
+    spans.append(Span(begin, end, text[begin:end]))
 
 
 def _end_of(text: str, start: int, found: re.Match[str], chinese: bool) -> int | None:
     """Where the sentence that starts at `start` ends with this mark; None where it goes on."""
     mark, end = found["mark"], found.end()
     if _CHINESE_MARKS & set(mark) or (chinese and set(mark) <= set("；…")):
+        opened = text.count("（", start, end) + text.count("(", start, end)
+        if mark == "；" and opened > text.count("）", start, end) + text.count(")", start, end):
+            return None
         closing = found["close"]
         if '"' in closing and text.count('"', start, found.end("mark")) % 2 == 0:
             # Straight quotes look alike; with an even number before it, this one opens the next sentence.
