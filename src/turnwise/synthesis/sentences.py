@@ -22,238 +22,32 @@ _NUMBER_OF_ITEM = re.compile(r"[(（]?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})")
 _DOTTED = re.compile(r"(?:[A-Za-z]{1,2}\.)+[A-Za-z]{1,2}")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 
-_NEVER = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "mx",
-        "dr",
-        "prof",
-        "st",
-        "mt",
-        "ft",
-        "gen",
-        "col",
-        "capt",
-        "cpt",
-        "cmdr",
-        "maj",
-        "lt",
-        "sgt",
-        "rev",
-        "hon",
-        "sen",
-        "rep",
-        "gov",
-        "pres",
-        "messrs",
-        "mme",
-        "mlle",
-        "fr",
-        "sra",
-        "eq",
-        "eqs",
-        "cf",
-        "viz",
-        "vs",
-        "al",
-        "approx",
-        "e.g",
-        "i.e",
-        "ca",
-        "resp",
-        "incl",
-        "esp",
-    ]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_NEVER = _words(
+    "mr mrs ms mx dr prof st mt ft gen col capt cpt cmdr maj lt sgt rev hon sen rep gov pres messrs mme mlle fr sra "
+    "eq eqs cf viz vs al approx e.g i.e ca resp incl esp"
 )
 """Abbreviations that stand before what they belong to: no sentence ends there."""
-_BEFORE_NUMBER = frozenset(
-    [
-        "no",
-        "nos",
-        "nr",
-        "p",
-        "pp",
-        "vol",
-        "vols",
-        "art",
-        "sec",
-        "sect",
-        "ch",
-        "chap",
-        "fig",
-        "figs",
-        "tab",
-        "par",
-        "para",
-        "ver",
-        "v",
-        "c",
-        "d",
-        "b",
-        "r",
-        "ca",
-        "op",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-    ]
+_BEFORE_NUMBER = _words(
+    "no nos nr p pp vol vols art sec sect ch chap fig figs tab par para ver v c d b r ca op jan feb mar apr jun jul "
+    "aug sep sept oct nov dec"
 )
 """Abbreviations after which no sentence ends where a number follows."""
-_SELDOM = frozenset(
-    [
-        "jr",
-        "sr",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "bros",
-        "dept",
-        "univ",
-        "est",
-        "ave",
-        "blvd",
-        "rd",
-        "ph.d",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-    ]
+_SELDOM = _words(
+    "jr sr inc ltd co corp bros dept univ est ave blvd rd ph.d jan feb mar apr jun jul aug sep sept oct nov dec"
 )
 """Abbreviations after which a sentence ends only where a word follows that is commonly the first of one."""
-_FIRST_WORDS = frozenset(
-    [
-        "a",
-        "after",
-        "all",
-        "although",
-        "an",
-        "and",
-        "another",
-        "are",
-        "as",
-        "at",
-        "because",
-        "both",
-        "but",
-        "by",
-        "can",
-        "despite",
-        "did",
-        "do",
-        "does",
-        "during",
-        "each",
-        "even",
-        "every",
-        "few",
-        "following",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "here",
-        "his",
-        "how",
-        "however",
-        "i",
-        "if",
-        "in",
-        "instead",
-        "is",
-        "it",
-        "its",
-        "later",
-        "like",
-        "many",
-        "meanwhile",
-        "more",
-        "moreover",
-        "most",
-        "my",
-        "new",
-        "no",
-        "none",
-        "not",
-        "now",
-        "of",
-        "on",
-        "once",
-        "one",
-        "only",
-        "or",
-        "other",
-        "others",
-        "our",
-        "perhaps",
-        "several",
-        "she",
-        "since",
-        "so",
-        "some",
-        "soon",
-        "still",
-        "such",
-        "that",
-        "the",
-        "their",
-        "then",
-        "there",
-        "therefore",
-        "these",
-        "they",
-        "this",
-        "those",
-        "though",
-        "through",
-        "thus",
-        "to",
-        "today",
-        "two",
-        "under",
-        "unlike",
-        "until",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "whether",
-        "which",
-        "while",
-        "who",
-        "why",
-        "with",
-        "within",
-        "would",
-        "yet",
-        "you",
-        "your",
-    ]
+_FIRST_WORDS = _words(
+    "a after all although an and another are as at because both but by can despite did do does during each even every "
+    "few following for from had has have he her here his how however i if in instead is it its later like many "
+    "meanwhile more moreover most my new no none not now of on once one only or other others our perhaps several she "
+    "since so some soon still such that the their then there therefore these they this those though through thus to "
+    "today two under unlike until was we were what when where whether which while who why with within would yet you "
+    "your"
 )
 _NARROWEST = 40
 """Lines below this width are taken as lines that were meant, not as a paragraph broken into lines."""
@@ -267,8 +61,8 @@ def split_sentences(text: str, language: str | None = None) -> list[Span]:
     - at `.`, `!`, `?` or an ellipsis before white space, with the quotes, brackets and footnote numbers (`[3]`) that
       close after it; not at a title (`Dr.`), initial, `e.g.`, `U.S.` (unless a word follows that commonly starts a
       sentence), `No.` before a number, the number of a list item, nor at a closing quote that a small letter follows;
-    - at `。！？` anywhere with what closes after them; in Chinese text also at `；` outside brackets and `……`, and at `!` and `?` before
-      a Chinese character;
+    - at `。！？` anywhere with what closes after them; in Chinese text also at `；` outside brackets and `……`, and at
+      `!` and `?` before a Chinese character;
     - at a blank line, before a list item, and at a line break, except in paragraphs that are broken into lines of one
       width (where the next line's first word would not have fitted on this line).
 
