@@ -2,7 +2,8 @@
 
 What it does with a try of a request is decided in this order: `plan` (by a text in the request, one fault per try, the
 last one for all further tries), then `shares` (drawn from seed, request and number of the try), else it answers. What
-the answer *is* depends on the request alone (`verdict_of`), so a test knows every right score.
+the answer *is* depends on the request alone (`verdict_of`), so a test knows every right score. As a `teacher` it writes
+dialogues instead of scores, and the kinds of its answers are those of `scripted_teacher`.
 
 Every try is one line in the log, written before the reply leaves: `{"request": digest, "did": fault or "answer"}`.
 """
@@ -41,7 +42,9 @@ class Script:
         seed: Of the draws.
         shares: Share of the tries by fault.
         plan: From a text that occurs in the request to the faults of its first, second, ... try.
-        always: Share of the requests whose answer itself is `refused`, `truncated`, `garbled` or `echo`.
+        always: Share of the requests whose answer itself is `refused`, `truncated`, `garbled` or `echo`; of a teacher,
+            one of `scripted_teacher.FAULTS`.
+        teacher: Whether it answers our prompts of synthesis.
         latency_s: Seconds before any reply.
         most_at_once: With more requests than this at work, status 429.
         key: The key that is asked for; None asks for none.
@@ -57,6 +60,7 @@ class Script:
     most_at_once: int = 10_000
     key: str | None = None
     models: list[str] = field(default_factory=lambda: ["m"])
+    teacher: bool = False
 
 
 def digest_of(body: dict[str, Any]) -> str:
@@ -105,6 +109,10 @@ def _completion(
 
 def _answer(body: dict[str, Any], script: Script, *, choices: int = 1) -> bytes:
     kind, score = verdict_of(digest_of(body), script)
+    if script.teacher:
+        from scripted_teacher import teacher_reply
+
+        return _completion(teacher_reply(body["messages"], kind), finish="length" if kind == "cut" else "stop")
     if "response_format" in body:
         return _completion(json.dumps({"score": score}), choices=choices)
     if kind == "refused":
