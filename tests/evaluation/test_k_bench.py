@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +12,7 @@ from turnwise.dialogue import Dialogue, Document, Message
 from turnwise.errors import ConfigError, DataError
 from turnwise.evaluation.evaluate import evaluate
 from turnwise.evaluation.k_bench import KBench, generator_of, rubric_of
-from turnwise.evaluation.k_bench_scores import DIALOGUE_METRICS, JUDGED, TURN_METRICS
+from turnwise.evaluation.k_bench_scores import COVERAGE, DIALOGUE_METRICS, JUDGED, LEXICAL, TURN_METRICS
 from turnwise.judging.prompt import places
 from turnwise.llm.drive import run_one
 from turnwise.llm.scripted import ScriptedModel
@@ -35,6 +37,24 @@ def written(document, *turns):
     return to_dialogue(document, Written(tuple(chain)), Cod())
 
 
+@pytest.fixture(autouse=True)
+def without_sentences(monkeypatch):
+    """A stand-in for `synthesis.coverage`: by words always half; by an encoder the percentage that it holds."""
+
+    def dialogue_coverage(document, dialogue, encoder):
+        assert document.id == dialogue.metadata["document"]
+        percent = 50.0 if encoder is None else encoder.percent
+        measure = "lexical" if encoder is None else "cosine"
+        return SimpleNamespace(measure=measure, percent=percent, covered=5, total=10)
+
+    def load_encoder(name=None):
+        return SimpleNamespace(name=name or "all-MiniLM-L6-v2", percent=80.0)
+
+    stands = {"coverage": {"dialogue_coverage": dialogue_coverage}, "encoder": {"load_encoder": load_encoder}}
+    for module, functions in stands.items():
+        monkeypatch.setitem(sys.modules, f"turnwise.synthesis.{module}", SimpleNamespace(**functions))
+
+
 def store(folder, dialogues, documents=(ENGLISH, CHINESE)):
     folder.mkdir(exist_ok=True)
     for name, records in (("dialogues.jsonl", dialogues), ("documents.jsonl", documents)):
@@ -54,12 +74,17 @@ def verdict(value=4.5, **other):
     return json.dumps({"explanation": "", **dict.fromkeys(JUDGED, value), **other})
 
 
-def judged(benchmark, judge):
+def scored(benchmark, judge):
     return [
         one
         for item in benchmark.items()
         for one in run_one(benchmark.score(run_one(benchmark.answer(item, judge)), judge))
     ]
+
+
+def judged(benchmark, judge):
+    """What the judge was asked for, without the coverage."""
+    return [one for one in scored(benchmark, judge) if one.judge != "program"]
 
 
 def test_every_turn_is_graded_by_five_metrics_and_every_dialogue_by_three(folder):
@@ -167,7 +192,7 @@ def test_a_run_asks_no_model_leaves_the_dialogues_as_they_are_and_goes_on_for_fr
     judge = ScriptedModel(lambda _: verdict(fidelity="not applicable"))
     done = evaluate(KBench(folder), output=tmp_path / "run", judge=judge)
     assert done.exit_code == 0
-    assert (done.results["items"], done.results["judgments"], done.results["unscored"]["count"]) == (2, 21, 0)
+    assert (done.results["items"], done.results["judgments"], done.results["unscored"]["count"]) == (2, 23, 0)
     assert done.results["tables"][0]["model"] == "cod (gpt-x)"
     stored = [json.loads(line) for line in (tmp_path / "run" / "answers.jsonl").read_text().splitlines()]
     given = [json.loads(line) for line in (folder / "dialogues.jsonl").read_text().splitlines()]
@@ -189,6 +214,18 @@ def test_the_generator_is_named_by_mode_and_teacher():
     assert generator_of(plain) == "extractive"
 
 
-def test_coverage_alone_without_an_encoder_is_an_error():
-    with pytest.raises(ConfigError, match="encoder"):
-        KBench("x", coverage_only=True)
+def test_coverage_needs_no_judge_and_with_an_encoder_completes_the_average(folder, tmp_path):
+    """All eight metrics 4.5, coverage 80 % is 4 points: (8 * 4.5 + 4) / 9."""
+    alone = evaluate(KBench(folder, coverage_only=True), output=tmp_path / "alone")
+    assert (alone.results["judges"], alone.results["judgments"]) == (["program"], 2)
+    assert [table["title"] for table in alone.results["tables"]] == ["coverage by words, percent"]
+    done = evaluate(KBench(folder, encoder="minilm"), output=tmp_path / "run", judge=ScriptedModel(lambda _: verdict()))
+    average = done.results["tables"][0]["rows"][0]
+    assert (average["name"], average["mean"]) == ("average", pytest.approx(40 / 9))
+    assert "coverage-cosine@all-MiniLM-L6-v2" in done.results["prompts"]
+
+
+def test_coverage_by_words_and_by_an_encoder_are_two_criteria(folder):
+    found = {encoder: scored(KBench(folder, encoder=encoder, coverage_only=True), None) for encoder in (None, "some")}
+    assert {one.criterion for one in found[None]} == {LEXICAL}
+    assert {(one.criterion, one.score) for one in found["some"]} == {(COVERAGE, 80.0)}

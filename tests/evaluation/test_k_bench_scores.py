@@ -11,6 +11,7 @@ from turnwise.evaluation.k_bench_scores import (
     COVERAGE,
     DIALOGUE_METRICS,
     JUDGED,
+    LEXICAL,
     TURN_METRICS,
     k_bench_average,
     k_bench_tables,
@@ -160,3 +161,11 @@ def test_languages_have_tables_of_their_own_and_coverage_is_in_percent():
 def test_coverage_alone_makes_one_table():
     (table,) = k_bench_tables([judgment("a", COVERAGE, 50.0, judge="program")])
     assert (table.measure, table.rows[0].mean, table.rows[0].n) == ("percent", 50.0, 1)
+
+
+def test_coverage_by_words_has_its_own_table_and_is_in_no_average():
+    found = [one for one in graded("a", 4, 60.0) if one.criterion != COVERAGE]
+    tables = k_bench_tables([*found, judgment("a", LEXICAL, 90.0, judge="program")])
+    assert [table.title for table in tables] == ["K-BENCH, 1 to 5", "coverage by words, percent"]
+    assert tables[0].rows[0].mean is None
+    assert tables[1].rows[0].mean == 90.0

@@ -153,15 +153,19 @@ def k_bench(
         typer.Option(help="What they were written about; may be repeated. Default: documents.jsonl beside DIALOGUES."),
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Sentence embeddings for the coverage rate: a folder or hub name.")
+        str | None,
+        typer.Option(
+            help="Sentence embeddings for the coverage rate: a folder, a hub name, or minilm (extra embed; English). "
+            "Default: words are counted, and there is no average."
+        ),
     ] = None,
     coverage_only: Annotated[
-        bool, typer.Option("--coverage-only", help="The coverage rate alone; no judge is asked.")
+        bool, typer.Option("--coverage-only", help="The coverage alone; no judge is asked.")
     ] = False,
 ) -> None:
     """Generated dialogues against their documents (K-BENCH): eight metrics by a judge, the coverage rate, the average.
 
-    Example: turnwise evaluate k-bench runs/r2s --judge openai:gpt-4o --encoder MiniLM --output runs/k
+    Example: turnwise evaluate k-bench runs/r2s --judge openai:gpt-4o --encoder minilm --output runs/k
     """
 
     def make(config: EvaluateConfig) -> Any:

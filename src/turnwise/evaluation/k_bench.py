@@ -26,6 +26,7 @@ from turnwise.evaluation.k_bench_scores import (
     COVERAGE,
     DIALOGUE_METRICS,
     HIGH,
+    LEXICAL,
     LOW,
     MAY_NOT_APPLY,
     TURN_METRICS,
@@ -42,6 +43,9 @@ from turnwise.synthesis.chain import language_of
 
 Kind = Literal["turn", "dialogue"]
 
+MINILM = "minilm"
+"""Names the encoder that comes with the extra `embed`."""
+
 
 class KBench(Benchmark):
     """Grades dialogues that are there; no model is asked for anything but verdicts.
@@ -51,10 +55,10 @@ class KBench(Benchmark):
     Args:
         dialogues: A file of dialogues whose `metadata["document"]` names their document, or the folder that holds it.
         documents: Their documents; see `turnwise.evaluation.k_bench_documents.find_files`.
-        encoder: Sentence embeddings for the coverage rate: a name or folder for
-            `turnwise.synthesis.encoder.load_encoder`, or an encoder; None measures no coverage, and there is then no
-            average.
-        coverage_only: Measure the coverage rate alone and ask no judge.
+        encoder: Sentence embeddings for the coverage rate: a folder or hub name, `minilm` for all-MiniLM-L6-v2 of the
+            extra `embed` (which reads English alone), or an encoder. None counts words instead
+            (`turnwise.synthesis.coverage.lexical_coverage`); that is another figure, and never part of the average.
+        coverage_only: Measure the coverage alone and ask no judge.
         samples: How often each judgment is repeated.
 
     Attributes:
@@ -62,7 +66,7 @@ class KBench(Benchmark):
         inputs: The files that were read; known after `items`.
 
     Raises:
-        ConfigError: `samples` is below 1, or `coverage_only` is set without an encoder.
+        ConfigError: `samples` is below 1.
     """
 
     name = "k-bench"
@@ -80,8 +84,6 @@ class KBench(Benchmark):
     ) -> None:
         if samples < 1:
             raise ConfigError(f"expected samples of at least 1, found {samples}")
-        if coverage_only and encoder is None:
-            raise ConfigError("the coverage rate needs sentence embeddings, found no encoder", hint="--encoder MODEL")
         self.needs_judge = not coverage_only
         self.left_out: Counter[str] = Counter()
         self.inputs: list[Path] = []
@@ -118,7 +120,7 @@ class KBench(Benchmark):
         )
 
     async def score(self, answer: Dialogue, judge: ChatModel | None) -> list[Judgment]:
-        """Five judgments per turn, three per dialogue, and the coverage rate.
+        """Five judgments per turn, three per dialogue, and one of what the dialogue covers.
 
         `turn` counts from 0. An empty reply is `no_answer` and the judge is not asked about it.
         """
@@ -130,9 +132,8 @@ class KBench(Benchmark):
             graded = [self._grade(judge, answer, "turn", turns, turn) for turn in range(len(turns))]
             graded.append(self._grade(judge, answer, "dialogue", turns, None))
             judgments += [one for found in await asyncio.gather(*graded) for one in found]
-        if self._encoder is not None:
-            loop = asyncio.get_running_loop()
-            judgments.append(await loop.run_in_executor(self._worker, self._covered, answer))
+        loop = asyncio.get_running_loop()
+        judgments.append(await loop.run_in_executor(self._worker, self._covered, answer))
         return judgments
 
     def tables(self, judgments: Sequence[Judgment]) -> list[ScoreTable]:
@@ -167,28 +168,22 @@ class KBench(Benchmark):
         return await grader.grade(fields, **about)
 
     def _covered(self, answer: Dialogue) -> Judgment:
-        coverage_rate: Any = import_module("turnwise.synthesis.coverage").coverage_rate
+        dialogue_coverage: Any = import_module("turnwise.synthesis.coverage").dialogue_coverage
         if isinstance(self._encoder, str | Path):
-            self._encoder = import_module("turnwise.synthesis.encoder").load_encoder(str(self._encoder))
-        document = self._pairs[answer.id].document
-        language = language_of(document.text)
-        # Chinese: what the assistant says counts; English: what either says.
-        utterances = [one.text for one in answer.messages if one.role in SPEAKERS[language]]
-        found = coverage_rate(document.text, utterances, self._encoder, language=language)
+            name = None if self._encoder == MINILM else str(self._encoder)
+            self._encoder = import_module("turnwise.synthesis.encoder").load_encoder(name)
+        found = dialogue_coverage(self._pairs[answer.id].document, answer, self._encoder)
+        by_words = found.measure == "lexical"
         return Judgment(
             item=answer.id,
             turn=None,
             model=str(answer.metadata["model"]),
             judge=PROGRAM,
-            criterion=COVERAGE,
-            prompt="coverage@1",
+            criterion=LEXICAL if by_words else COVERAGE,
+            prompt="coverage-lexical" if by_words else f"coverage-cosine@{getattr(self._encoder, 'name', 'encoder')}",
             score=found.percent,
-            metadata=_kept(answer),
+            metadata={**_kept(answer), "covered": found.covered, "characters": found.total},
         )
-
-
-SPEAKERS: Mapping[str, tuple[str, ...]] = {"en": ("user", "assistant"), "zh": ("assistant",)}
-"""Whose words cover a document, by language (as in the authors' program)."""
 
 
 def rubric_of(kind: Kind, language: str) -> Rubric:

@@ -26,6 +26,9 @@ JUDGED = (*TURN_METRICS, *DIALOGUE_METRICS)
 COVERAGE = "coverage"
 """Criterion of the coverage rate, in percent; no judge is asked for it."""
 
+LEXICAL = "lexical_coverage"
+"""Criterion of its stand-in that counts words, in percent; never part of the average."""
+
 MAY_NOT_APPLY = frozenset({"fidelity"})
 """Where a judge may answer "not applicable"; of any other metric that is no answer."""
 
@@ -87,12 +90,13 @@ def k_bench_tables(judgments: Sequence[Judgment]) -> list[ScoreTable]:
     """
     judged = [one for one in judgments if one.criterion in JUDGED]
     tables = [ScoreTable("K-BENCH, 1 to 5", "metric", metric_rows(judgments))] if judged else []
-    covered = [one for one in judgments if one.criterion == COVERAGE]
-    if covered:
-        languages = sorted({str(one.metadata.get("language", "(none)")) for one in covered})
-        groups = {"all": covered} if len(languages) < 2 else {"all": covered, **_by_language(covered)}
-        rows = [_row(name, {COVERAGE: _by_dialogue(group)[COVERAGE]}, group) for name, group in groups.items()]
-        tables.append(ScoreTable("coverage rate, percent", "language", rows, "percent"))
+    for criterion, title in ((COVERAGE, "coverage rate, percent"), (LEXICAL, "coverage by words, percent")):
+        covered = [one for one in judgments if one.criterion == criterion]
+        if covered:
+            groups = _by_language(covered)
+            groups = {"all": covered} if len(groups) < 2 else {"all": covered, **groups}
+            rows = [_row(name, {criterion: _by_dialogue(group)[criterion]}, group) for name, group in groups.items()]
+            tables.append(ScoreTable(title, "language", rows, "percent"))
     by_language = _by_language(judged)
     if len(by_language) > 1:
         for language in sorted(by_language):
@@ -111,7 +115,7 @@ def metric_rows(judgments: Sequence[Judgment]) -> list[ScoreRow]:
     means = _by_dialogue(judgments)
     coverage = {item: rate / PERCENT_PER_POINT for item, rate in means.pop(COVERAGE, {}).items()}
     parts = {name: means.get(name, {}) for name in JUDGED} | {f"{COVERAGE} / 20": coverage}
-    rows = [_row("average", parts, judgments, counts=True)]
+    rows = [_row("average", parts, [one for one in judgments if one.criterion != LEXICAL], counts=True)]
     for name, of_dialogues in parts.items():
         criterion = name.split(" ")[0]
         about = [one for one in judgments if one.criterion == criterion]
