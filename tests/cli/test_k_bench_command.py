@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -70,10 +71,13 @@ def test_coverage_alone_asks_nobody(turnwise):
         (["--coverage-only", "--output", "run"], "k-bench needs its files"),
         (["r2s", "--output", "run"], "needs a judge"),
         (["r2s", "--coverage-only", "--model", "m", "--output", "run"], "it takes no --model"),
-        (["nowhere", "--coverage-only", "--output", "run"], "--documents FILE_OR_FOLDER"),
+        (["nowhere", "--coverage-only", "--output", "run"], "nowhere: no such file of dialogues"),
+        (["apart/alone.jsonl", "--coverage-only", "--output", "run"], "--documents FILE_OR_FOLDER"),
     ],
 )
 def test_what_is_missing_is_said(turnwise, arguments, said):
+    Path("apart").mkdir()
+    Path("apart/alone.jsonl").write_bytes(Path("r2s/dialogues.jsonl").read_bytes())
     code, _, err = turnwise(*arguments)
     assert code == 2
     assert said in err

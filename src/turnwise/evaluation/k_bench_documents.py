@@ -80,10 +80,13 @@ def find_files(dialogues: str | Path, documents: Sequence[str | Path] | None = N
         documents: Files or folders; by default `documents.jsonl` beside the dialogues.
 
     Raises:
+        DataError: There is no such file of dialogues.
         ConfigError: There are no documents.
     """
     path = Path(dialogues)
     path = path / DIALOGUES_NAME if path.is_dir() else path
+    if not path.is_file():
+        raise DataError("no such file of dialogues", path=path)
     if documents is not None:
         return Files(path, [Path(one) for one in documents])
     beside = path.parent / DOCUMENTS_NAME
