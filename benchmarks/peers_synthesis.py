@@ -29,6 +29,8 @@ from peers_llm import Server
 CAP = 64
 LATENCY = "0.05-0.2"
 FEW = 16
+HANGS_AFTER = 90
+"""Seconds after which a run that was started again, and has half of its work left, is said to hang."""
 TEMPLATE = """Write a conversation of eight turns between a user and an assistant about the document below. The user
 asks, states or doubts something about it; the assistant answers from the document alone. Answer with one JSON object:
 {{"turns": [{{"user": "...", "assistant": "..."}}]}}
@@ -133,8 +135,13 @@ def start(tool: str, python: str, url: str, prompts: Path, number: int, folder: 
     )
 
 
-def measured(process: subprocess.Popen) -> dict[str, float]:
-    out, _ = process.communicate(timeout=300)
+def measured(process: subprocess.Popen, limit: float = 300) -> dict[str, float]:
+    try:
+        out, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
     assert process.returncode == 0, out
     return json.loads(out.strip().splitlines()[-1])
 
@@ -152,7 +159,7 @@ def killed(tool: str, python: str, server: Server, prompts: Path, number: int) -
         time.sleep(0.5)
         first = server.answered() - before
         try:
-            again = measured(start(tool, python, server.url, prompts, number, folder))
+            again = measured(start(tool, python, server.url, prompts, number, folder), HANGS_AFTER)
         except (AssertionError, subprocess.TimeoutExpired) as error:
             second = server.answered() - before - first
             return {"first": first, "second": second, "not_resumed": type(error).__name__}
@@ -202,6 +209,7 @@ def main() -> None:
     parser.add_argument("--distilabel", metavar="PYTHON")
     parser.add_argument("--curator", metavar="PYTHON")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--items", type=int, default=400)
     parser.add_argument("--port", type=int, default=8970)
     parser.add_argument("--worker", choices=RUNNERS)
@@ -222,10 +230,12 @@ def main() -> None:
         for place, latency in enumerate((LATENCY, "0")):
             server = Server(latency, given.port + place)
             try:
-                result[f"at_{latency}_s"] = compare(tools, server, prompts, number, given.runs)
+                if given.runs:
+                    result[f"at_{latency}_s"] = compare(tools, server, prompts, number, given.runs)
                 if place == 0:
                     result["killed"] = {
-                        tool: killed(tool, python, server, prompts, number) for tool, python in tools.items()
+                        tool: [killed(tool, python, server, prompts, number) for _ in range(given.kills)]
+                        for tool, python in tools.items()
                     }
             finally:
                 server.close()
