@@ -93,7 +93,8 @@ def _evaluate(benchmark: Benchmark, options: Options, config: EvaluateConfig) ->
     }
     if config.dry_run:
         note("dry run: scripts stand for all models, nothing is asked, and the figures mean nothing")
-        given["model"] = ScriptedModel.dry() if config.answers is None else config.model
+        if benchmark.written_by is None:
+            given["model"] = ScriptedModel.dry() if config.answers is None else config.model
         given["judge"] = ScriptedModel.dry()
         if config.baseline is not None:
             given["baseline"] = ScriptedModel.dry() if config.baseline_answers is None else config.baseline

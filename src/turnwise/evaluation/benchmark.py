@@ -61,10 +61,13 @@ class Benchmark:
     Attributes:
         name: As on the command line and in `Dialogue.source` of the answers.
         needs_judge: Whether `score` asks a judge.
+        written_by: What stands for a model's name where the dialogues are there already: no model is asked, and
+            `answer` gives every item as it stands. None where a model answers.
     """
 
     name: str = ""
     needs_judge: bool = False
+    written_by: str | None = None
 
     def items(self) -> Sequence[Item]:
         """Everything that is asked, in a fixed order.
@@ -146,6 +149,29 @@ class ScoreTable:
     label: str
     rows: list[ScoreRow]
     measure: str = "score"
+
+
+class AsWritten:
+    """Stands where a model would, for benchmarks with `written_by`; it is never asked."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """As given."""
+        return self._name
+
+    async def reply(self, request: ChatRequest) -> ChatReply:
+        """No reply.
+
+        Raises:
+            ConfigError: Always: the dialogues are there already.
+        """
+        raise ConfigError(f"{self._name}: the dialogues are written; there is no model to ask")
+
+    async def close(self) -> None:
+        """Nothing to give back."""
 
 
 async def answer_turns(benchmark: str, item: Item, model: ChatModel, *, gold_history: bool) -> Dialogue:

@@ -19,7 +19,7 @@ from turnwise.errors import ConfigError, DataError
 from turnwise.evaluation.answers import (
     read_stored_answers,
 )
-from turnwise.evaluation.benchmark import Benchmark, Item
+from turnwise.evaluation.benchmark import AsWritten, Benchmark, Item
 from turnwise.evaluation.results import MAX_UNSCORED, RESULTS_NAME, Evaluation, summarize
 from turnwise.evaluation.steps import (
     ANSWERS_NAME,
@@ -83,7 +83,8 @@ def evaluate(
         benchmark: What is asked and how it is scored.
         output: The run folder.
         model: Who answers: a model, or a name that `turnwise.llm.opening.open_model` understands. With `answers`, the
-            name of the model whose stored answers are taken.
+            name of the model whose stored answers are taken. None where the benchmark's dialogues are there already
+            (`Benchmark.written_by`).
         judge: Who judges, where the benchmark needs a judge.
         baseline: The other model of a comparison.
         mode: `single` scores each answer, `pairwise` compares it with the baseline's in both orders; by default
@@ -116,6 +117,7 @@ def evaluate(
         RunError: The folder holds another run.
     """
     mode = _mode(mode, baseline, baseline_answers)
+    model = _written(benchmark, model, answers)
     if usage is None:
         # With stored answers the model is a name in them; nobody is asked.
         asked = (model if answers is None else None, baseline if baseline_answers is None else None, judge)
@@ -145,7 +147,8 @@ def evaluate(
     if baseline_answers is not None:
         name = baseline if isinstance(baseline, str) else None
         stored_baseline = read_stored_answers(baseline_answers, items=every, model=name)
-    for path in (*inputs, *(path for path in (answers, baseline_answers) if path is not None)):
+    read = (*inputs, *getattr(benchmark, "inputs", ()))
+    for path in (*read, *(path for path in (answers, baseline_answers) if path is not None)):
         folder.manifest.add_input(_file_of(path))
     folder.check_inputs()
     with ExitStack() as stack:
@@ -215,6 +218,16 @@ def _items(benchmark: Benchmark) -> Sequence[Item]:
     if repeated:
         raise DataError(f"{benchmark.name}: expected every id once, found {', '.join(repeated[:5])} again")
     return every
+
+
+def _written(benchmark: Benchmark, model: ChatModel | str | None, answers: object) -> ChatModel | str | None:
+    """The model; of a benchmark whose dialogues are there already, what stands for it."""
+    if benchmark.written_by is None:
+        return model
+    for given, option in ((model, "model"), (answers, "answers")):
+        if given is not None:
+            raise ConfigError(f"{benchmark.name} judges dialogues that are there already; it takes no --{option}")
+    return AsWritten(benchmark.written_by)
 
 
 def _mode(mode: Mode | None, baseline: object, baseline_answers: object) -> Mode:
