@@ -1,0 +1,138 @@
+"""Statements for the user to make: a sentence put so that it can follow "I think", true or with one thing swapped."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from turnwise.synthesis import asking_en, asking_zh
+from turnwise.synthesis.asking import Entity
+from turnwise.synthesis.clauses_en import parse
+from turnwise.synthesis.pieces import Language
+
+_LONGEST = {"en": 230, "zh": 90}
+_SHORTEST = {"en": 20, "zh": 8}
+_KINDS = (
+    "year",
+    "date",
+    "percent",
+    "number",
+    "count",
+    "large",
+    "money",
+    "names",
+    "person",
+    "decade",
+    "day",
+    "name",
+    "work",
+    "latin",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """A statement in which one thing is wrong.
+
+    Attributes:
+        text: The statement.
+        right: What the document says.
+        wrong: What the statement says instead, from elsewhere in the document.
+    """
+
+    text: str
+    right: str
+    wrong: str
+
+
+def statement(sentence: str, language: Language) -> str | None:
+    """The main statement of a sentence, to be said after "I think"; None where it is too long or a question."""
+    text = _flat(sentence)
+    if not text or text[-1] not in '。.！!；;，, ”"' or text[-1] in "?？" or not _balanced(text):
+        return None
+    if language == "zh":
+        short = _first_clauses(text.rstrip("。.！!；;，, "))
+        return _held(short, language, "。")
+    clause = parse(text)
+    if clause is not None and len(clause.rest.split()) >= 3:
+        lead = f"{clause.lead}, " if clause.lead else ""
+        text = f"{lead}{clause.subject} {clause.verb} {clause.rest}"
+    elif not text[0].isupper():
+        return None
+    return _held(asking_en.lowered(text).rstrip(" .!;,"), language, ".")
+
+
+def swapped(sentence: str, pool: Mapping[str, Sequence[str]], language: Language, rng: random.Random) -> Swapped | None:
+    """The sentence with one date, number or name replaced by another of the same kind from the document.
+
+    Args:
+        sentence: What the document says.
+        pool: Per kind of entity, those of the document.
+        language: Of the document.
+        rng: Chooses the replacement.
+
+    Returns:
+        None where nothing can be swapped, or the sentence is too long or no statement.
+    """
+    text = _flat(sentence)
+    found = asking_zh.entities(text) if language == "zh" else asking_en.entities(text)
+    for entity in sorted(
+        found, key=lambda one: _KINDS.index(one.kind.split()[0]) if one.kind.split()[0] in _KINDS else 99
+    ):
+        others = [other for other in pool.get(entity.kind, ()) if _other(other, entity, text)]
+        if not others:
+            continue
+        wrong = rng.choice(others)
+        # In the short form where it holds the thing, else in the whole sentence.
+        short = statement(text, language)
+        if short is not None and short.count(entity.text) == 1:
+            return Swapped(short.replace(entity.text, wrong), entity.text, wrong)
+        changed = text[: entity.start] + wrong + text[entity.end :]
+        if language == "zh":
+            whole = _held(changed.rstrip("。.！!；;，, "), language, "。") if _balanced(text) else None
+        else:
+            whole = _held(asking_en.lowered(changed).rstrip(" .!;,"), language, ".") if text[0].isupper() else None
+        if whole is not None and text[-1] not in "?？":
+            return Swapped(whole, entity.text, wrong)
+    return None
+
+
+def pool_of(sentences: Sequence[str], language: Language) -> dict[str, list[str]]:
+    """Per kind of entity, the different ones of the sentences, in order."""
+    found: dict[str, dict[str, None]] = {}
+    for sentence in sentences:
+        for entity in asking_zh.entities(sentence) if language == "zh" else asking_en.entities(sentence):
+            found.setdefault(entity.kind, {})[_flat(entity.text)] = None
+    return {kind: list(texts) for kind, texts in found.items()}
+
+
+def _other(other: str, entity: Entity, text: str) -> bool:
+    return other.casefold() not in text.casefold() and entity.text.casefold() not in other.casefold()
+
+
+def _flat(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def _balanced(text: str) -> bool:
+    return (
+        all(text.count(a) == text.count(b) for a, b in ("()", "（）", "“”", "《》", "「」"))
+        and text.count('"') % 2 == 0
+    )
+
+
+def _held(text: str, language: Language, end: str) -> str | None:
+    return text + end if _SHORTEST[language] <= len(text) <= _LONGEST[language] and _balanced(text) else None
+
+
+def _first_clauses(text: str) -> str:
+    """As many clauses from the front as make a statement of some length."""
+    parts = re.findall(r"[^，；]+[，；]?", text)
+    kept = ""
+    for part in parts:
+        kept += part
+        if len(kept) >= 14 and _balanced(kept):
+            break
+    return kept.rstrip("，；")
