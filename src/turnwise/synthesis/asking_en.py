@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from turnwise.synthesis.asking import Entity, Question
-from turnwise.synthesis.clauses_en import PRONOUNS, Clause, parse
+from turnwise.synthesis.clauses_en import Clause, parse
 from turnwise.synthesis.word_list import words
 
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
@@ -15,10 +15,10 @@ _TIME = (
     rf"(?:(?:early|late|mid|about|around) )?(?:\d{{1,2}}(?:st|nd|rd|th)? (?:{_MONTHS}),? {_YEAR}"
     rf"|(?:{_MONTHS}) \d{{1,2}}(?:st|nd|rd|th)?(?:, {_YEAR})?|(?:{_MONTHS}),? {_YEAR}"
     rf"|the (?:early |late |mid-?)?\d{{1,2}}(?:st|nd|rd|th) (?:century|centuries)|the (?:early |late |mid-?)?{_YEAR}s"
-    rf"|{_YEAR}(?: (?:BC|AD|CE|BCE))?|\d{{1,4}} (?:BC|AD|CE|BCE))(?![\w%,.]?\d)(?! (?:and|or|to|[a-z]*s\b))"
+    rf"|{_YEAR}(?: (?:BC|AD|CE|BCE))?|\d{{1,4}} (?:BC|AD|CE|BCE))(?![\w%,.–-]?\d)(?! (?:and|or|to|[a-z]*s\b))"
 )
 _WHEN = re.compile(rf"(?<![\w-])(in|on|since|until|by) ({_TIME})(?!\w)", re.IGNORECASE)
-_NAME = r"(?:[A-Z][\w'’-]+|[A-Z]\.)(?: (?:(?:of|the|de|von|van|and) )?(?:[A-Z][\w'’-]+|[A-Z]\.))*"
+_NAME = r"(?:[A-Z][\w'’-]+|[A-Z]\.)(?: (?:(?:of|of the|de|von|van) )?(?:[A-Z][\w'’-]+|[A-Z]\.))*"
 _WHERE = re.compile(rf"(?<!\w)(in|at|near) ((?:the )?{_NAME}(?:, [A-Z][a-z]+)?)(?= |$|[.,;])")
 _AGENT = re.compile(rf"(?<!\w)by ((?:the )?{_NAME})(?= |$|[.,;])")
 _WORDS_OF_NUMBER = (
@@ -29,10 +29,10 @@ _COUNT = re.compile(
     rf"((?:\d[\d,.]*|{_WORDS_OF_NUMBER})(?: (?:million|billion|thousand|hundred))?) ((?:[a-z-]+ ){{0,2}}?[a-z]+s)\b"
 )
 _NUMBER = re.compile(
-    r"(?<![\w.,$£€-])(?:[$£€])?\d[\d,]*(?:\.\d+)?(?: ?(?:%|percent|per cent|million|billion|thousand))?(?![\w-]|[.,]\d)"
+    r"(?<![\w.,$£€–-])(?:[$£€])?\d[\d,]*(?:\.\d+)?(?: ?(?:%|percent|per cent|million|billion|thousand))?(?![\w–-]|[.,]\d)"
 )
 _REASON = re.compile(r",? ((?:because|due to|owing to|as a result of|in order to|so that|thanks to) .{8,})")
-_YEAR_ALONE = re.compile(rf"(?<![\w,.$-]){_YEAR}(?![\w%-]|[.,]\d)")
+_YEAR_ALONE = re.compile(rf"(?<![\w,.$–-]){_YEAR}(?![\w%–-]|[.,]\d)")
 _PEOPLE = (
     "player|king|queen|author|writer|actor|actress|singer|president|emperor|politician|scientist|painter|composer|"
     "mathematician|physicist|inventor|engineer|poet|general|leader|bishop|pope|priest|monk|architect|philosopher|"
@@ -58,12 +58,19 @@ _NOT_NAMES = frozenset(_MONTHS.split("|")) | words(
 )
 
 
-def lowered(text: str) -> str:
-    """The text with its first word in lower case where that word is written so inside a sentence."""
-    first = re.match(r"\w+", text)
-    if first and first[0].casefold() in _LOWER_FIRST and not first[0].isupper() | (first[0] == "I"):
-        return text[0].lower() + text[1:]
-    return text[0].lower() + text[1:] if text.startswith("A ") else text
+def lowered(text: str, known: Collection[str] = frozenset()) -> str:
+    """The text with its first word in lower case where that word is written so inside a sentence.
+
+    Args:
+        text: What begins with a capital.
+        known: Words that the document has in lower case elsewhere; a word among them is no name, unless a capital
+            follows it.
+    """
+    first = re.match(r"[\w-]+", text)
+    if first is None or (first[0].isupper() and first[0] != "A"):
+        return text
+    plain = first[0].casefold() in known and not text[first.end() :].lstrip()[:1].isupper()
+    return text[0].lower() + text[1:] if plain or first[0].casefold() in _LOWER_FIRST else text
 
 
 def raised(text: str) -> str:
@@ -92,17 +99,29 @@ def entities(sentence: str) -> list[Entity]:
         start = match.start() + sum(len(word) + 1 for word in words[:skip])
         text = sentence[start : match.end()].removesuffix("'s").removesuffix("’s")
         if len(text) > 2 and not any(place in taken for place in range(start, start + len(text))):
-            kind = "name" if len(text.split()) == 1 else "names"
+            kind = _kind_of_name(sentence[:start], text)
             found.append(Entity(kind, text, start))
     return sorted(found, key=lambda entity: entity.start)
 
 
-def questions(sentence: str, phrases: tuple[str, ...] = ()) -> list[Question]:
+def _kind_of_name(before: str, text: str) -> str:
+    """`place`, `person`, `names` (several words of another kind) or `name`, by the word before and the form."""
+    previous = (before.split()[-1:] or [""])[0].casefold()
+    several = len(text.split()) > 1
+    if previous in ("in", "at", "near", "from", "to", "into") and " of " not in text:
+        return "place"
+    if several and previous not in ("the", "a", "an", "of") and len(text.split()) <= 3 and " of " not in text:
+        return "person"
+    return "names" if several else "name"
+
+
+def questions(sentence: str, phrases: tuple[str, ...] = (), known: Collection[str] = frozenset()) -> list[Question]:
     """Questions that the sentence answers, best first.
 
     Args:
         sentence: One sentence, without surrounding white space.
         phrases: Its key phrases, for the questions that ask what is said about something.
+        known: See `lowered`.
 
     Returns:
         At least one question where there is a phrase, an entity or a plain main clause; answers are slices of the
@@ -111,7 +130,7 @@ def questions(sentence: str, phrases: tuple[str, ...] = ()) -> list[Question]:
     found: list[Question] = []
     clause = parse(sentence)
     if clause is not None:
-        found += [one for one in _of_clause(sentence, clause) if _readable(one.text)]
+        found += [one for one in _of_clause(sentence, clause, known) if _readable(one.text)]
     found += _gaps(sentence)
     found += [Question(f"What does the text say about {phrase}?", "", "about", rank=8) for phrase in phrases]
     kept: dict[str, Question] = {}
@@ -124,9 +143,9 @@ def _readable(text: str) -> bool:
     return 3 <= len(text.split()) <= 32 and text.count('"') % 2 == 0 and text.count("(") == text.count(")")
 
 
-def _of_clause(sentence: str, clause: Clause) -> Iterator[Question]:
+def _of_clause(sentence: str, clause: Clause, known: Collection[str]) -> Iterator[Question]:
     lean, tail = clause.leaning, f" {lowered(clause.lead)}" if clause.lead else ""
-    subject, rest = lowered(clause.subject), _without_brackets(clause.rest)
+    subject, rest = lowered(clause.subject, known), _without_brackets(clause.rest)
     front = f"{clause.helper} {subject}"
     whole = f"{clause.base} {rest}" if clause.base else rest
     yield from _when(sentence, clause, front, tail)
@@ -191,9 +210,8 @@ def _where_and_who(sentence: str, clause: Clause, front: str, tail: str) -> Iter
     agent = _AGENT.search(clause.rest)
     if agent and clause.helper in ("is", "are", "was", "were") and clause.rest[: agent.start()].strip():
         kept = _joined(clause.rest[: agent.start()].strip(), clause.rest[agent.end() :].strip())
-        word = "By what" if agent[1].startswith("the ") else "By whom"
         start = clause.rest_start + agent.start(1)
-        text = f"{word} {front} {_without_brackets(kept)}{tail}?"
+        text = f"By whom {front} {_without_brackets(kept)}{tail}?"
         yield Question(text, agent[1], "who", start, 1, clause.leaning)
 
 
@@ -210,15 +228,14 @@ def _subject_word(subject: str) -> str:
 def _gaps(sentence: str) -> Iterator[Question]:
     asked = {
         "year": "Which year", "number": "Which number", "percent": "What percentage", "money": "What sum",
-        "name": "Which name", "names": "Which name",
+        "name": "Which name", "names": "Which name", "place": "Which name", "person": "Which name",
     }  # fmt: skip
     if len(sentence) > 260:
         return
-    lean = sentence.split()[0].casefold().strip(",") in PRONOUNS
     for entity in entities(sentence):
         gap = sentence[: entity.start] + "____" + sentence[entity.end :]
         what = asked.get(entity.kind, "Which number")
-        yield Question(f"{what} fills the gap here: “{gap}”?", entity.text, "cloze", entity.start, 7, lean)
+        yield Question(f"{what} fills the gap here: “{gap}”?", entity.text, "cloze", entity.start, 7)
 
 
 def _without_brackets(text: str) -> str:

@@ -8,6 +8,12 @@ from collections.abc import Iterator
 from turnwise.synthesis.asking import Entity, Question, QuestionKind
 
 _HAN = "\u4e00-\u9fff"
+_FOREIGN = (
+    "阿艾埃安奥巴贝本比伯布查达戴丹德迪杜多恩尔法费芬弗福盖戈格古哈海汉赫亨胡华霍基加杰卡凯科克肯库拉莱赖兰朗劳勒雷里利林卢鲁路伦"
+    "罗洛马迈麦曼梅门蒙米莫姆穆纳奈内尼诺帕佩皮普奇乔切萨塞瑟森沙绍什史斯思苏索塔泰坦汤特提图托瓦威韦维温沃乌西希夏谢辛休雅亚扬耶"
+    "伊依因英尤约泽詹珍朱兹佐伍柯琼莉娜丽黛莎妮"
+)
+"""Characters that foreign names are usually written with."""
 _MEASURES = (
     "平方公里 平方千米 立方米 公里 千米 厘米 毫米 英里 英尺 公顷 公斤 万人 分钟 小时 个月 "
     "米 吨 元 岁 次 部 集 场 张 种 艘 架 条 家 所 位 层 支 项 只 头 首 枚 天 口 户 间 辆 字 "
@@ -23,7 +29,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("count", re.compile(rf"(?<![\d.第])(\d[\d,.]*[多余]?[万亿千百]?[多余]?)({_MEASURE})")),
     ("work", re.compile(r"《[^《》]{1,30}》")),
     ("quoted", re.compile(r"“[^“”]{2,20}”|「[^「」]{2,20}」")),
-    ("person", re.compile(rf"[{_HAN}A-Z][{_HAN}]{{0,5}}(?:[·•‧][{_HAN}A-Za-z.]{{1,8}})+")),
+    ("person", re.compile(rf"[{_FOREIGN}]{{1,6}}(?:[·•‧][{_FOREIGN}]{{1,7}})+")),
     ("latin", re.compile(r"(?<![A-Za-z\d])[A-Za-z][A-Za-z\d.'&-]+(?: [A-Za-z\d][A-Za-z\d.'&-]*){0,4}")),
 )
 _WORDS: dict[str, tuple[str, QuestionKind]] = {
@@ -40,11 +46,18 @@ _AGENT = re.compile(
 _NUMBER: tuple[str, QuestionKind] = ("多少", "number")
 _REASON = re.compile(r"(?:因为|由于|鉴于)([^，。；]{4,})")
 _DEFINES = re.compile(
-    r"^([^，。；：？！是为]{2,24}?)(（[^（）]*）)?，?(?:通常|一般|主要)?(是(?!否|由|在|以|因)|指的是|是指|即)([^，。；]{4,})"
+    r"^([^，。；：？！是为]{2,24}?)(（[^（）]*）)?(?:通常|一般|主要)?((?<![既不也就都便则只即而还又正总算像于但可却仍并])是(?!否|由|在|以|因)|指的是|是指|即)([^，。；]{4,})"
 )
 _AROUND: tuple[tuple[re.Pattern[str], str, QuestionKind], ...] = ((_PLACE, "哪里", "where"), (_AGENT, "谁", "who"))
 _PERSON = re.compile(
     r"人物|演员|歌手|政治家|[作画音科文史学专银]家|运动员|球员|皇帝|将领|导演|教授|诗人|选手|主持人|艺人|医生|[男女]性?|僧人|主教|总统|国王|医师|之子|长子|次子|船长|工匠"
+)
+_PERSON_FIRST = re.compile(r"^([^，。；：？！（）()《》\d]{2,10})(?:（[^（）]*）|\([^()]*\))?，([^，。；]{4,40})")
+_DOES = re.compile(
+    r"^([^，。；：？！、]{2,20}?)(?<![的被未不没所已经])"
+    r"(获得|担任|成为|称为|属于|建立|发行|推出|采用|使用|提供|举办|参加|饰演|创作|发表|出版|创立|成立|设有|拥有|开设|生产|制造|"
+    r"包括|包含|收录|记载|讲述|描述|负责|研究|支持|反对|发现|发明|提出|击败|加入|签约|主演|主持|演唱|改名为|更名为|命名为|译为|"
+    r"取代|需要|具有|形成|产生|导致|造成|影响|利用|开始|进入|离开|前往|来到|返回)(了)?([^，。；：？！]{2,26})"
 )
 _CLAUSE = re.compile(r"[^，；：,;]+[，；：,;]?")
 _LEANING = re.compile(r"^(?:他|她|它|其|该|此|这|本|因此|但|并|而|同时|另外|不过|然而|之后|随后|后来)")
@@ -66,7 +79,7 @@ def entities(sentence: str) -> list[Entity]:
 
 def questions(sentence: str, phrases: tuple[str, ...] = ()) -> list[Question]:
     """Questions that the sentence answers, best first; see `asking_en.questions`."""
-    found = [*_defined(sentence), *_reasons(sentence), *_replaced(sentence), *_checked(sentence)]
+    found = [*_defined(sentence), *_reasons(sentence), *_objects(sentence), *_replaced(sentence), *_checked(sentence)]
     found = [one for one in found if 5 <= len(one.text) <= 110]
     found += [
         *_gaps(sentence),
@@ -93,6 +106,8 @@ def _asked(sentence: str, start: int, end: int, word: str) -> str:
     elif number:
         before = clauses[number - 1]
         changed = before[0] + changed if len(before[0]) < 40 else changed
+    if high - low - (end - start) < 10 and number + 1 < len(clauses):
+        changed += clauses[number + 1][0]
     return re.sub(r"（[^（）]*）|\([^()]*\)", "", changed).strip("，；：,;。！？!?.… ")
 
 
@@ -115,10 +130,27 @@ def _replaced(sentence: str) -> Iterator[Question]:
 
 
 def _defined(sentence: str) -> Iterator[Question]:
+    match = _PERSON_FIRST.match(sentence)
+    if match and _PERSON.search(match[2]) and not _LEANING.match(match[1]):
+        yield Question(f"{match[1]}是谁？", match[2], "define", match.start(2), 0)
     match = _DEFINES.match(sentence)
     if match and not _LEANING.match(match[1]):
         word = "谁" if _PERSON.search(match[4][-12:]) and len(match[1]) <= 12 else "什么"
         yield Question(f"{match[1]}是{word}？", match[4].rstrip("。！？ "), "define", match.start(4), 0)
+
+
+def _objects(sentence: str) -> Iterator[Question]:
+    """What the subject does, by verbs that take an object, in any clause with a subject of its own."""
+    clauses = _clauses(sentence)
+    for number, clause in enumerate(clauses):
+        match = _DOES.match(clause[0])
+        if match is None or (number and len(match[1]) < 3):
+            continue
+        answer = match[4].rstrip("。！？ ”」")
+        start = clause.start() + match.start(4)
+        asked = f"{match[1]}{match[2]}{match[3] or ''}什么？"
+        lean = bool(number) or bool(_LEANING.match(match[1]))
+        yield Question(asked, answer, "what", start, 2, lean)
 
 
 def _reasons(sentence: str) -> Iterator[Question]:
@@ -140,7 +172,7 @@ def _checked(sentence: str) -> Iterator[Question]:
     if len(text) < 12 and len(clauses) > 1:
         text += clauses[1][0]
     text = text.strip("，；：,;。！？!?. ")
-    if 8 <= len(text) <= 60:
+    if 10 <= len(text) <= 60 and not re.match(r"[（(]|注：", text):
         yield Question(f"{text}，是这样吗？", "", "whether", 0, 6, bool(_LEANING.match(text)))
 
 

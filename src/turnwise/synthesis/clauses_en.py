@@ -29,9 +29,16 @@ _STOPS = words(
     that which who whom whose where when while if because although though whether than
     """
 )
+_CUTS = re.compile(
+    r", (?:which|who|whom|whose|where|when|while|although|though|as|with|including|so|but|and|or|after|before|making|"
+    r"[a-z]+ing|according|because|since|until|such|especially|particularly|mainly|then|yet|not)\b"
+)
 _NO_SUBJECT = words(
     """
-    there here and but or nor yet so if when while although though because since as what how
+    there here and but or nor yet so if when while although though because since as what how why where soon even not
+    only just perhaps often once now thus rather unlike like based due given more less much according instead together
+    either neither whether never always nearly almost both later earlier first second third finally next meanwhile
+    prior included known born located built made e.g i.e it's that's
     """
 )
 _ADVERBS = re.compile(
@@ -44,6 +51,10 @@ _ADVERBS = re.compile(
 _LEAD = re.compile(
     r"(?:In|On|At|By|After|During|Since|From|Before|Under|For|With|Until|Throughout|Around|Between|Among|Within|Over)"
     r" [^,;:()]{1,70}, "
+)
+_ASIDE = re.compile(
+    r"(?:Even|Because|When|While|If|Although|Though|As|Unlike|Through|Despite|Once|Like|According|Based|Following|"
+    r"Prior|Upon|Given|Since|Where|Along|Rather|Due|Soon|Shortly|Just|Of|To|Such as)\b [^,;:()]{2,110}, "
 )
 _WORD = re.compile(r"[^\s]+")
 
@@ -84,15 +95,18 @@ def parse(sentence: str) -> Clause | None:
     No parser stands behind this: the first word that can only be a finite verb, after a subject of at most twelve words
     without a clause of its own. What is unsure is refused, and asked about in another way.
     """
-    begin, lead = 0, ""
+    begin, lead, aside = 0, "", False
     while match := _ADVERBS.match(sentence, begin):
         begin = match.end()
     if match := _LEAD.match(sentence, begin):
         lead, begin = match[0].rstrip(", "), match.end()
+    elif match := _ASIDE.match(sentence, begin):
+        begin = match.end()
+        aside = True
     words = list(_WORD.finditer(sentence, begin))[:28]
-    if len(words) < 3 or words[0][0].casefold().strip(",") in _NO_SUBJECT | PREPOSITIONS:
+    if len(words) < 3 or not _starts_subject(words[0][0].casefold().strip(",")):
         return None
-    if not lead and not sentence[begin].isupper():
+    if not lead and not aside and not sentence[begin].isupper():
         return None
     subject_end = None
     for number, word in enumerate(words[:15]):
@@ -112,6 +126,13 @@ def parse(sentence: str) -> Clause | None:
                 continue
             subject_end = word.end() - 1
     return None
+
+
+def _starts_subject(word: str) -> bool:
+    """Whether a subject can begin with a word: no preposition, conjunction, adverb or participle."""
+    if word in _NO_SUBJECT or word in PREPOSITIONS:
+        return False
+    return not (len(word) > 5 and word.endswith(("ly", "ing")))
 
 
 def _finite(words: list[re.Match[str]], number: int) -> tuple[str, str] | None:
@@ -173,6 +194,7 @@ def _clause_end(rest: str) -> str:
         depth += (char in "([") - (char in ")]")
         inside_number = char == "," and rest[place - 1 : place].isdigit() and rest[place + 1 : place + 2].isdigit()
         date = char == "," and re.match(r", \d{4}\b", rest[place:]) and re.search(r"[A-Z][a-z]+ \d{1,2}$", rest[:place])
-        if depth <= 0 and char in ",;:—" and not inside_number and not date:
+        ends = char in ";:—" or (char == "," and _CUTS.match(rest, place) and rest[:place].count('"') % 2 == 0)
+        if depth <= 0 and ends and not inside_number and not date:
             return rest[:place].rstrip()
     return rest.rstrip(' .!?"”’')

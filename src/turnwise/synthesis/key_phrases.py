@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+from turnwise.synthesis.verbs_en import IRREGULAR, is_base, present_base
 from turnwise.synthesis.word_list import words
 
 _STOP_EN = words(
@@ -30,8 +31,8 @@ _STOP_ZH = (
     "一二三四五六七八九十则由所可能会到至让使给向当但因如何么吗呢吧着过很更最还再已曾只另"
 )
 _RUN_EN = re.compile(r"[A-Za-zÀ-ÿ][\w'’-]*")
-_RUN_ZH = re.compile(rf"《[^《》]{{1,24}}》|[^\W\d_{_STOP_ZH}]{{2,10}}")
-_MOST_SENTENCES = 400
+_RUN_ZH = re.compile(rf"《[^《》]{{1,24}}》|(?:[A-Za-z][\w.-]+)|[^\W\d_a-zA-Z{_STOP_ZH}]{{2,16}}")
+_LONGEST_ZH = 8
 
 
 def key_phrases(sentences: Sequence[str], *, language: Literal["en", "zh"], number: int = 3) -> list[tuple[str, ...]]:
@@ -49,10 +50,10 @@ def key_phrases(sentences: Sequence[str], *, language: Literal["en", "zh"], numb
     The score of a phrase is the sum over its words of (1 + log tf) x log(1 + N / df), with frequencies over the
     document's sentences; for Chinese a candidate counts as one word.
     """
-    candidates = [_candidates_zh(text) if language == "zh" else _candidates_en(text) for text in sentences]
-    words = [[word for phrase in each for word in _words(phrase, language)] for each in candidates]
-    term = Counter(word for each in words for word in each)
-    held = Counter(word for each in words for word in set(each))
+    candidates = _candidates_zh(sentences) if language == "zh" else [_candidates_en(text) for text in sentences]
+    tokens = [[word for phrase in each for word in _words(phrase, language)] for each in candidates]
+    term = Counter(word for each in tokens for word in each)
+    held = Counter(word for each in tokens for word in set(each))
     total = max(1, len(sentences))
 
     def score(phrase: str) -> float:
@@ -72,6 +73,13 @@ def key_phrases(sentences: Sequence[str], *, language: Literal["en", "zh"], numb
     return result
 
 
+def _is_stop(word: str) -> bool:
+    """Whether a word cuts candidates: a stop word, or a verb in lower case."""
+    low = word.casefold()
+    verb = word == low and (low in IRREGULAR or present_base(low) is not None or is_base(low))
+    return low in _STOP_EN or verb
+
+
 def _words(phrase: str, language: str) -> list[str]:
     return [phrase] if language == "zh" else [word.casefold() for word in phrase.split()]
 
@@ -82,11 +90,7 @@ def _candidates_en(text: str) -> list[str]:
     run: list[re.Match[str]] = []
     for match in [*_RUN_EN.finditer(text), None]:
         joined = match is not None and run and text[run[-1].end() : match.start()] == " "
-        stop = (
-            match is None
-            or match[0].casefold() in _STOP_EN
-            or (match[0].endswith(("ed", "ly")) and not match[0][0].isupper())
-        )
+        stop = match is None or _is_stop(match[0]) or (match[0].endswith(("ed", "ly")) and not match[0][0].isupper())
         if run and (stop or not joined):
             found.append(_ended(text, run))
             run = []
@@ -103,5 +107,34 @@ def _ended(text: str, run: list[re.Match[str]]) -> str:
     return phrase.removesuffix("'s").removesuffix("’s")
 
 
-def _candidates_zh(text: str) -> list[str]:
-    return [match[0] for match in _RUN_ZH.finditer(text) if re.search(r"[\u4e00-\u9fff]{2}|[A-Za-z]{2}", match[0])]
+def _candidates_zh(sentences: Sequence[str]) -> list[list[str]]:
+    """Works in 《》, Latin words, and what occurs again in the document; else short runs between stop characters.
+
+    A run is no word: without a dictionary, what stands twice in different surroundings is the best sign of one.
+    """
+    runs = [[match[0] for match in _RUN_ZH.finditer(text)] for text in sentences]
+    pieces = Counter(
+        run[start : start + length]
+        for each in runs
+        for run in each
+        if run[0] != "《" and not run.isascii()
+        for length in range(2, min(len(run), _LONGEST_ZH) + 1)
+        for start in range(len(run) - length + 1)
+    )
+    return [[phrase for run in each for phrase in _words_of_run(run, pieces)] for each in runs]
+
+
+def _words_of_run(run: str, pieces: Counter[str]) -> list[str]:
+    if run[0] == "《" or run.isascii():
+        return [run]
+    again = [
+        run[start : start + length]
+        for length in range(min(len(run), _LONGEST_ZH), 1, -1)
+        for start in range(len(run) - length + 1)
+        if pieces[run[start : start + length]] > 1
+    ]
+    kept: list[str] = []
+    for phrase in again:  # the longest first; what only occurs inside of a longer one is no word of its own
+        if not any(phrase in other and pieces[phrase] <= pieces[other] for other in kept):
+            kept.append(phrase)
+    return kept or ([run] if len(run) <= 4 else [])

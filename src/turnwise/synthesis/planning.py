@@ -46,15 +46,20 @@ def room(pieces: Sequence[Piece], language: Language, enough: int) -> list[Unit]
         enough: How many units to stop at; all pieces are there whatever it is.
 
     Returns:
-        Units with different evidence, in the order of the document; a piece stands before its clauses.
+        Units with different evidence: the pieces in the order of the document, then, as a second pass through it,
+        clauses of them; every piece gives one clause before any gives a second.
     """
     units = [Unit(piece, piece.start, piece.end) for piece in pieces]
-    if len(units) < enough:
-        for piece in sorted(pieces, key=lambda one: -len(one.text)):
-            units += [Unit(piece, clause.start, clause.end) for clause in clauses_of(piece, language)]
-            if len(units) >= enough:
-                break
-    return sorted(units, key=lambda unit: (unit.piece.start, unit.part, unit.start))
+    rounds: list[tuple[int, int, Unit]] = []
+    for piece in pieces if len(units) < enough else ():
+        clauses = clauses_of(piece, language)
+        clauses.sort(key=lambda clause: -sum(char.isdigit() for char in clause.text) * 20 - len(clause.text))
+        rounds += [
+            (turn, -len(piece.text), Unit(piece, clause.start, clause.end)) for turn, clause in enumerate(clauses)
+        ]
+    rounds.sort(key=lambda one: one[:2])
+    more = [unit for _, _, unit in rounds[: max(0, enough - len(units))]]
+    return units + sorted(more, key=lambda unit: unit.start)
 
 
 def chosen(units: Sequence[Unit], number: int, good: Callable[[Unit], float]) -> list[Unit]:
@@ -144,7 +149,7 @@ def logics(number: int, fits: Callable[[int, Logic], bool], rng: random.Random) 
 
     Args:
         number: Turns of the dialogue.
-        fits: Whether a turn can be of a type.
+        fits: Whether a turn can be of a type; what it says yes to is done.
         rng: Source of the order.
 
     Returns:

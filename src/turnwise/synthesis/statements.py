@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from turnwise.synthesis import asking_en, asking_zh
@@ -14,21 +14,11 @@ from turnwise.synthesis.pieces import Language
 
 _LONGEST = {"en": 230, "zh": 90}
 _SHORTEST = {"en": 20, "zh": 8}
-_KINDS = (
-    "year",
-    "date",
-    "percent",
-    "number",
-    "count",
-    "large",
-    "money",
-    "names",
-    "person",
-    "decade",
-    "day",
-    "name",
-    "work",
-    "latin",
+_KINDS = ("year", "date", "percent", "number", "count", "large", "money", "place", "person", "decade", "day", "work")
+"""Kinds that can be swapped, the plainest first; names of unknown kind are not, for want of a fitting one."""
+_JOINS = re.compile(r"^(?:但是|但|而且|而|并且|并|不过|然而|因此|所以|同时|此外|另外|于是|[（(]注：)[，,]?")
+_OPEN = re.compile(
+    r"^(?:在|当|由于|因为|虽然|尽管|如果|随着|除了|自|从|根据|为了)|既|不但|不仅|分别|包括|[前后时起中]，$"
 )
 
 
@@ -47,13 +37,13 @@ class Swapped:
     wrong: str
 
 
-def statement(sentence: str, language: Language) -> str | None:
+def statement(sentence: str, language: Language, known: Collection[str] = frozenset()) -> str | None:
     """The main statement of a sentence, to be said after "I think"; None where it is too long or a question."""
     text = _flat(sentence)
     if not text or text[-1] not in '。.！!；;，, ”"' or text[-1] in "?？" or not _balanced(text):
         return None
     if language == "zh":
-        short = _first_clauses(text.rstrip("。.！!；;，, "))
+        short = _first_clauses(_JOINS.sub("", text.rstrip("。.！!；;，, ")))
         return _held(short, language, "。")
     clause = parse(text)
     if clause is not None and len(clause.rest.split()) >= 3:
@@ -61,10 +51,17 @@ def statement(sentence: str, language: Language) -> str | None:
         text = f"{lead}{clause.subject} {clause.verb} {clause.rest}"
     elif not text[0].isupper():
         return None
-    return _held(asking_en.lowered(text).rstrip(" .!;,"), language, ".")
+    return _held(asking_en.lowered(text, known).rstrip(" .!;,"), language, ".")
 
 
-def swapped(sentence: str, pool: Mapping[str, Sequence[str]], language: Language, rng: random.Random) -> Swapped | None:
+def swapped(
+    sentence: str,
+    pool: Mapping[str, Sequence[str]],
+    language: Language,
+    rng: random.Random,
+    known: Collection[str] = frozenset(),
+    within: tuple[int, int] | None = None,
+) -> Swapped | None:
     """The sentence with one date, number or name replaced by another of the same kind from the document.
 
     Args:
@@ -72,28 +69,34 @@ def swapped(sentence: str, pool: Mapping[str, Sequence[str]], language: Language
         pool: Per kind of entity, those of the document.
         language: Of the document.
         rng: Chooses the replacement.
+        known: See `asking_en.lowered`.
+        within: Where in the sentence the thing to replace may stand; None for anywhere.
 
     Returns:
         None where nothing can be swapped, or the sentence is too long or no statement.
     """
     text = _flat(sentence)
+    if len(text) != len(sentence) and within is not None:
+        return None
+    low, high = within or (0, len(text))
     found = asking_zh.entities(text) if language == "zh" else asking_en.entities(text)
-    for entity in sorted(
-        found, key=lambda one: _KINDS.index(one.kind.split()[0]) if one.kind.split()[0] in _KINDS else 99
-    ):
+    found = [one for one in found if one.kind.split()[0] in _KINDS and low <= one.start and one.end <= high]
+    for entity in sorted(found, key=lambda one: _KINDS.index(one.kind.split()[0])):
         others = [other for other in pool.get(entity.kind, ()) if _other(other, entity, text)]
         if not others:
             continue
         wrong = rng.choice(others)
         # In the short form where it holds the thing, else in the whole sentence.
-        short = statement(text, language)
+        short = statement(text, language, known)
         if short is not None and short.count(entity.text) == 1:
             return Swapped(short.replace(entity.text, wrong), entity.text, wrong)
         changed = text[: entity.start] + wrong + text[entity.end :]
         if language == "zh":
             whole = _held(changed.rstrip("。.！!；;，, "), language, "。") if _balanced(text) else None
         else:
-            whole = _held(asking_en.lowered(changed).rstrip(" .!;,"), language, ".") if text[0].isupper() else None
+            whole = (
+                _held(asking_en.lowered(changed, known).rstrip(" .!;,"), language, ".") if text[0].isupper() else None
+            )
         if whole is not None and text[-1] not in "?？":
             return Swapped(whole, entity.text, wrong)
     return None
@@ -133,6 +136,6 @@ def _first_clauses(text: str) -> str:
     kept = ""
     for part in parts:
         kept += part
-        if len(kept) >= 14 and _balanced(kept):
+        if len(kept) >= 14 and _balanced(kept) and not _OPEN.search(part):
             break
     return kept.rstrip("，；")

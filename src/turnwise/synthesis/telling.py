@@ -42,8 +42,10 @@ class Teller:
         self._said: set[str] = set()
         self._used: set[tuple[int, str]] = set()
         self._openers: list[str] = []
+        self._known = frozenset(re.findall(r"(?<![\w-])[a-z]{3,}(?![\w-])", document.text[:200_000]))
+        self._planned: set[str] = set()
         title = re.sub(r"[\s_]+", " ", document.title or "").strip()
-        self._title = (f"《{title}》" if language == "zh" and title[:1] != "《" else title) if title else ""
+        self._title = f"《{title}》" if f"《{title}》" in document.text[:2_000] else title
         best = max(phrases.values(), key=len, default=())
         self._topic = self._title or (best[0] if best else self._words.GENERIC)
 
@@ -67,12 +69,20 @@ class Teller:
     def _fits(self, units: Sequence[Unit], place: int, logic: Logic) -> bool:
         unit = units[place]
         if logic == "opinion-rebuttal":
-            return not unit.part and self._swap(unit) is not None
-        if logic == "opinion-agreement":
-            return self._fact(unit) is not None
-        if logic in ("statement-inquiry", "statement-explanation"):
-            return place > 0 and self._fact(units[place - 1]) is not None
-        return self._aspects(unit, units[place + 1]) is not None
+            return self._swap(unit) is not None
+        if logic == "question-question":
+            return self._aspects(unit, units[place + 1]) is not None
+        stated = unit
+        if logic != "opinion-agreement":
+            stated = units[place - 1]
+            explains = logic == "statement-explanation"
+            if stated.piece.start == unit.piece.start or (explains and (unit.part or stated.part)):
+                return False
+        fact = self._fact(stated)
+        if fact is None or fact in self._planned:
+            return False
+        self._planned.add(fact)  # a fact is stated once in a dialogue
+        return True
 
     def _turn(
         self, unit: Unit, logic: Logic, before: Unit | None, after: Unit | None, turns: list[ChainTurn]
@@ -90,7 +100,7 @@ class Teller:
         elif logic == "opinion-agreement":
             makers.append((logic, self._agreed(unit)))
         makers += [("question-answer", self._answered(unit, before, asked, first=not turns))]
-        makers += [("opinion-agreement", self._agreed(unit)), ("question-answer", self._told(unit))]
+        makers += [("question-answer", self._told(unit))]
         for kind, pairs in makers:
             for user, assistant in pairs:
                 key = re.sub(r"[\W_]+", "", user.casefold())
@@ -183,9 +193,13 @@ class Teller:
 
     def _questions(self, piece: Piece) -> list[Question]:
         if piece.start not in self._asked:
-            make = asking_zh.questions if self._language == "zh" else asking_en.questions
-            self._asked[piece.start] = make(piece.text, self._phrases.get(piece.start, ()))
+            self._asked[piece.start] = self._made(piece.text, self._phrases.get(piece.start, ()))
         return self._asked[piece.start]
+
+    def _made(self, text: str, phrases: tuple[str, ...]) -> list[Question]:
+        if self._language == "zh":
+            return asking_zh.questions(text, phrases)
+        return asking_en.questions(text, phrases, self._known)
 
     def _for(self, unit: Unit, *, near: bool) -> list[Question]:
         """Questions for a unit that were not asked before, in the order to try them."""
@@ -194,9 +208,8 @@ class Teller:
             low, high = unit.start - unit.piece.start, unit.end - unit.piece.start
             found = [one for one in found if one.answer and low <= one.start and one.start + len(one.answer) <= high]
             text = self._document.text[unit.start : unit.end]
-            make = asking_zh.questions if self._language == "zh" else asking_en.questions
             inside = tuple(phrase for phrase in self._phrases.get(unit.piece.start, ()) if phrase in text)
-            found = [*found, *(one for one in make(text, inside) if one.kind in ("about", "cloze", "whether"))]
+            found = [*found, *(one for one in self._made(text, inside) if one.kind in ("about", "cloze", "whether"))]
         open_ones = [one for one in found if (unit.piece.start, one.text) not in self._used]
         return sorted(
             open_ones, key=lambda one: one.rank + (0 if near or not one.leaning else 5) + self._rng.random() * 2.2
@@ -218,12 +231,12 @@ class Teller:
         return self._document.text[unit.start : unit.end]
 
     def _fact(self, unit: Unit) -> str | None:
-        return statements.statement(unit.piece.text, self._language)
+        return statements.statement(unit.piece.text, self._language, self._known)
 
     def _swap(self, unit: Unit) -> statements.Swapped | None:
-        return statements.swapped(
-            unit.piece.text, self._pool, self._language, random.Random(f"{unit.start}:{self._document.id}")
-        )
+        within = (unit.start - unit.piece.start, unit.end - unit.piece.start) if unit.part else None
+        rng = random.Random(f"{unit.start}:{self._document.id}")
+        return statements.swapped(unit.piece.text, self._pool, self._language, rng, self._known, within)
 
     def _aspects(self, unit: Unit, after: Unit) -> tuple[str, str] | None:
         """A key phrase of each of two units that differ."""

@@ -27,7 +27,7 @@ VAGUE = (
 ASK_BACK = (
     "Do you mean {one} or {two}? On the first, the text says: {evidence}",
     "Are you asking about {one} or about {two}? As for the first: {evidence}",
-    "That depends: is it {one} or {two} that interests you? Of the first one reads: {evidence}",
+    "Is it {one} or {two} that interests you? For the first, there is this: {evidence}",
 )
 PICKED = ("I meant {two}. {question}", "{Two}, please. {question}", "The second, {two}. {question}")
 STATE_ASK = (
