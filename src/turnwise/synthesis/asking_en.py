@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 
 from turnwise.synthesis.asking import Entity, Question
 from turnwise.synthesis.clauses_en import Clause, parse
+from turnwise.synthesis.verbs_en import past_base, present_base
 from turnwise.synthesis.word_list import words
 
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
@@ -29,7 +30,8 @@ _COUNT = re.compile(
     rf"((?:\d[\d,.]*|{_WORDS_OF_NUMBER})(?: (?:million|billion|thousand|hundred))?) ((?:[a-z-]+ ){{0,2}}?[a-z]+s)\b"
 )
 _NUMBER = re.compile(
-    r"(?<![\w.,$£€–-])(?:[$£€])?\d[\d,]*(?:\.\d+)?(?: ?(?:%|percent|per cent|million|billion|thousand))?(?![\w–-]|[.,]\d)"
+    r"(?<![\w.,$£€–-])(?:[$£€])?\d[\d,]*(?:\.\d+)?(?: ?(?:%|percent|per cent|million|billion|thousand))?"
+    r"(?![\w–-]|[.,]\d)"
 )
 _REASON = re.compile(r",? ((?:because|due to|owing to|as a result of|in order to|so that|thanks to) .{8,})")
 _YEAR_ALONE = re.compile(rf"(?<![\w,.$–-]){_YEAR}(?![\w%–-]|[.,]\d)")
@@ -42,6 +44,15 @@ _PEOPLE = (
 )
 _PERSON_NOUN = re.compile(rf"(?<!\w)(?:{_PEOPLE})(?!\w)", re.IGNORECASE)
 _DEFINES = re.compile(r"(?:a|an|the|one of|any|another)\b")
+_DESCRIBES = re.compile(
+    r"(?:['’]s)?[ -](?!(?:is|are|was|were|and|or|in|on|at|of|for|to|by|with|has|had|as|from|who|which)\b)[a-z]"
+)
+_ABOUT = (
+    "What does the text say about {}?",
+    "What is said about {}?",
+    "What do we learn about {}?",
+    "What is known about {}?",
+)
 _LOWER_FIRST = words(
     """
     the a an this these those that his her its their it he she they in on at by after during since from before
@@ -104,6 +115,11 @@ def entities(sentence: str) -> list[Entity]:
     return sorted(found, key=lambda entity: entity.start)
 
 
+def describes(sentence: str, entity: Entity) -> bool:
+    """Whether a name describes the noun behind it ("Norse raiders"): nothing to ask for, or to swap."""
+    return entity.kind in ("name", "names", "place") and _DESCRIBES.match(sentence, entity.end) is not None
+
+
 def _kind_of_name(before: str, text: str) -> str:
     """`place`, `person`, `names` (several words of another kind) or `name`, by the word before and the form."""
     previous = (before.split()[-1:] or [""])[0].casefold()
@@ -132,7 +148,10 @@ def questions(sentence: str, phrases: tuple[str, ...] = (), known: Collection[st
     if clause is not None:
         found += [one for one in _of_clause(sentence, clause, known) if _readable(one.text)]
     found += _gaps(sentence)
-    found += [Question(f"What does the text say about {phrase}?", "", "about", rank=8) for phrase in phrases]
+    found += [
+        Question(_ABOUT[number % len(_ABOUT)].format(phrase), "", "about", rank=8)
+        for number, phrase in enumerate(phrases, start=len(sentence))
+    ]
     kept: dict[str, Question] = {}
     for question in sorted(found, key=lambda one: one.rank):
         kept.setdefault(question.text.casefold(), question)
@@ -146,8 +165,9 @@ def _readable(text: str) -> bool:
 def _of_clause(sentence: str, clause: Clause, known: Collection[str]) -> Iterator[Question]:
     lean, tail = clause.leaning, f" {lowered(clause.lead)}" if clause.lead else ""
     subject, rest = lowered(clause.subject, known), _without_brackets(clause.rest)
+    single = _first_predicate(rest) if clause.base else rest
     front = f"{clause.helper} {subject}"
-    whole = f"{clause.base} {rest}" if clause.base else rest
+    whole = f"{clause.base} {single}" if clause.base else rest
     yield from _when(sentence, clause, front, tail)
     reason = _REASON.search(sentence, clause.rest_start)
     if reason:
@@ -181,16 +201,30 @@ def _of_clause(sentence: str, clause: Clause, known: Collection[str]) -> Iterato
     yield Question(f"{raised(front)} {whole}{tail}?", "", "whether", 0, 6, lean)
 
 
+def _first_predicate(rest: str) -> str:
+    """The rest without a second finite verb behind "and": after did, that would have to change its form too."""
+    for match in re.finditer(r" and (?:\w+ly |also |then )?([a-z]+)\b", rest):
+        if past_base(match[1]) or present_base(match[1]):
+            return rest[: match.start()]
+    return rest
+
+
 def _when(sentence: str, clause: Clause, front: str, tail: str) -> Iterator[Question]:
-    body = f"{clause.base} {clause.rest}" if clause.base else clause.rest
+    first = _first_predicate(clause.rest) if clause.base else clause.rest
+    body = f"{clause.base} {first}" if clause.base else first
     match = _WHEN.fullmatch(clause.lead)
     if match and len(clause.rest.split()) >= 2:
         start = sentence.index(clause.lead) + match.start(2)
         word = {"since": "Since when", "until": "Until when", "by": "By when"}.get(match[1].casefold(), "When")
         yield Question(f"{word} {front} {_without_brackets(body)}?", match[2], "when", start, 0, clause.leaning)
-    for match in _WHEN.finditer(clause.rest):
-        before, after = clause.rest[: match.start()].strip(), clause.rest[match.end() :].strip()
-        if not (before or after) or (before.endswith((" and", " or", "born")) and not before.endswith("born")):
+    for match in _WHEN.finditer(first):
+        before, after = first[: match.start()].strip(), first[match.end() :].strip()
+        if (
+            "," in before
+            or before.endswith(("not", "only"))
+            or not (before or after)
+            or (before.endswith((" and", " or", "born")) and not before.endswith("born"))
+        ):
             continue
         word = {"since": "Since when", "until": "Until when", "by": "By when"}.get(match[1].casefold(), "When")
         kept = _joined(before, after)
@@ -202,13 +236,24 @@ def _when(sentence: str, clause: Clause, front: str, tail: str) -> Iterator[Ques
 def _where_and_who(sentence: str, clause: Clause, front: str, tail: str) -> Iterator[Question]:
     for match in _WHERE.finditer(clause.rest):
         before, after = clause.rest[: match.start()].strip(), clause.rest[match.end() :].strip()
-        if not before or match[2].split()[0] in _NOT_NAMES - {"The"} or len(after.split()) > 4 or after:
+        if (
+            not before
+            or "," in before
+            or match[2].split()[0] in _NOT_NAMES - {"The"}
+            or len(after.split()) > 4
+            or after
+        ):
             continue
         kept = f"{clause.base} {before}" if clause.base else before
         start = clause.rest_start + match.start(2)
         yield Question(f"Where {front} {_without_brackets(kept)}{tail}?", match[2], "where", start, 1, clause.leaning)
     agent = _AGENT.search(clause.rest)
-    if agent and clause.helper in ("is", "are", "was", "were") and clause.rest[: agent.start()].strip():
+    if (
+        agent
+        and "," not in clause.rest[: agent.start()]
+        and clause.helper in ("is", "are", "was", "were")
+        and clause.rest[: agent.start()].strip()
+    ):
         kept = _joined(clause.rest[: agent.start()].strip(), clause.rest[agent.end() :].strip())
         start = clause.rest_start + agent.start(1)
         text = f"By whom {front} {_without_brackets(kept)}{tail}?"
@@ -233,13 +278,17 @@ def _gaps(sentence: str) -> Iterator[Question]:
     if len(sentence) > 260:
         return
     for entity in entities(sentence):
+        if describes(sentence, entity):
+            continue
         gap = sentence[: entity.start] + "____" + sentence[entity.end :]
         what = asked.get(entity.kind, "Which number")
         yield Question(f"{what} fills the gap here: “{gap}”?", entity.text, "cloze", entity.start, 7)
 
 
 def _without_brackets(text: str) -> str:
-    return re.sub(r"\s*[(\[][^()\[\]]*[)\]]", "", text).strip()
+    """A text without what stands in brackets, and without the marks that then end it."""
+    text = re.sub(r"\s*[(\[][^()\[\]]*[)\]]", "", text)
+    return re.sub(r"\s+([,.;])", r"\1", text).strip(" .,;")
 
 
 def _joined(*parts: str) -> str:

@@ -17,7 +17,7 @@ _FOREIGN = (
 _MEASURES = (
     "平方公里 平方千米 立方米 公里 千米 厘米 毫米 英里 英尺 公顷 公斤 万人 分钟 小时 个月 "
     "米 吨 元 岁 次 部 集 场 张 种 艘 架 条 家 所 位 层 支 项 只 头 首 枚 天 口 户 间 辆 字 "
-    "卷 册 篇 人 名 座 个 届 期 轮 球 分 度"
+    "卷 册 篇 人 名 座 个 届"
 )
 _MEASURE = "|".join(_MEASURES.split())
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -57,8 +57,9 @@ _DOES = re.compile(
     r"^([^，。；：？！、]{2,20}?)(?<![的被未不没所已经])"
     r"(获得|担任|成为|称为|属于|建立|发行|推出|采用|使用|提供|举办|参加|饰演|创作|发表|出版|创立|成立|设有|拥有|开设|生产|制造|"
     r"包括|包含|收录|记载|讲述|描述|负责|研究|支持|反对|发现|发明|提出|击败|加入|签约|主演|主持|演唱|改名为|更名为|命名为|译为|"
-    r"取代|需要|具有|形成|产生|导致|造成|影响|利用|开始|进入|离开|前往|来到|返回)(了)?([^，。；：？！]{2,26})"
+    r"取代|需要|具有|形成|产生|导致|造成|影响|利用|开始|进入|离开|前往|来到|返回)(了)?([^，。；：？！]{2,60})(?=[，。；：？！]|$)"
 )
+_ABOUT = ("关于{}，文中是怎么说的？", "文中提到{}时说了什么？", "{}的情况如何？", "有关{}的内容是什么？")
 _CLAUSE = re.compile(r"[^，；：,;]+[，；：,;]?")
 _LEANING = re.compile(r"^(?:他|她|它|其|该|此|这|本|因此|但|并|而|同时|另外|不过|然而|之后|随后|后来)")
 
@@ -83,7 +84,10 @@ def questions(sentence: str, phrases: tuple[str, ...] = ()) -> list[Question]:
     found = [one for one in found if 5 <= len(one.text) <= 110]
     found += [
         *_gaps(sentence),
-        *(Question(f"关于{phrase}，文中是怎么说的？", "", "about", rank=8) for phrase in phrases),
+        *(
+            Question(_ABOUT[number % len(_ABOUT)].format(phrase), "", "about", rank=8)
+            for number, phrase in enumerate(phrases, start=len(sentence))
+        ),
     ]
     kept: dict[str, Question] = {}
     for question in sorted(found, key=lambda one: one.rank):
@@ -106,7 +110,8 @@ def _asked(sentence: str, start: int, end: int, word: str) -> str:
     elif number:
         before = clauses[number - 1]
         changed = before[0] + changed if len(before[0]) < 40 else changed
-    if high - low - (end - start) < 10 and number + 1 < len(clauses):
+    unfinished = high - low - (end - start) < 10 or re.search(r"[中时后前起间]，?$", changed)
+    if unfinished and number + 1 < len(clauses):
         changed += clauses[number + 1][0]
     return re.sub(r"（[^（）]*）|\([^()]*\)", "", changed).strip("，；：,;。！？!?.… ")
 
@@ -132,11 +137,14 @@ def _replaced(sentence: str) -> Iterator[Question]:
 def _defined(sentence: str) -> Iterator[Question]:
     match = _PERSON_FIRST.match(sentence)
     if match and _PERSON.search(match[2]) and not _LEANING.match(match[1]):
-        yield Question(f"{match[1]}是谁？", match[2], "define", match.start(2), 0)
+        yield Question(
+            f"{match[1]}是谁？", match[2].removeprefix("是"), "define", match.start(2) + match[2].startswith("是"), 0
+        )
     match = _DEFINES.match(sentence)
     if match and not _LEANING.match(match[1]):
         word = "谁" if _PERSON.search(match[4][-12:]) and len(match[1]) <= 12 else "什么"
-        yield Question(f"{match[1]}是{word}？", match[4].rstrip("。！？ "), "define", match.start(4), 0)
+        answer = match[4] if "的" in match[4] else sentence[match.start(4) :]
+        yield Question(f"{match[1]}是{word}？", answer.rstrip("。！？ "), "define", match.start(4), 0)
 
 
 def _objects(sentence: str) -> Iterator[Question]:

@@ -32,7 +32,11 @@ _STOPS = words(
 _CUTS = re.compile(
     r", (?:which|who|whom|whose|where|when|while|although|though|as|with|including|so|but|and|or|after|before|making|"
     r"[a-z]+ing|according|because|since|until|such|especially|particularly|mainly|then|yet|not)\b"
+    r"|, (?:the|a|an|this|these|it|he|she|they|there|[A-Z]\w+) (?:[\w-]+ ){0,4}?(?:is|are|was|were|has|had)\b"
+    r"| and (?:he|she|it|they|this|there)\b"
 )
+_TRAILING = re.compile(r" (?:often|also|typically|usually|generally|then|later|never|ever|always|still|now|\w{3,}ly)$")
+_NOT_INSIDE = words("he she they we i it then whilst")
 _NO_SUBJECT = words(
     """
     there here and but or nor yet so if when while although though because since as what how why where soon even not
@@ -112,13 +116,7 @@ def parse(sentence: str) -> Clause | None:
     for number, word in enumerate(words[:15]):
         token = word[0]
         if number and (found := _finite(words, number)):
-            end = subject_end or words[number - 1].end()
-            subject = sentence[words[0].start() : end].rstrip(", ")
-            rest_start = min(word.end() + 1, len(sentence))
-            rest = _clause_end(sentence[rest_start:])
-            if subject.count(" ") > 11 or not rest or "(" in subject or ")" in subject:
-                return None
-            return Clause(lead, subject, token, found[0], found[1], rest, rest_start, words[0].start())
+            return _built(sentence, lead, words, number, subject_end or words[number - 1].end(), found)
         if token.casefold().strip(",") in _STOPS or token[-1] in ";:" or token[0] in '"“':
             return None
         if token.endswith(","):
@@ -126,6 +124,22 @@ def parse(sentence: str) -> Clause | None:
                 continue
             subject_end = word.end() - 1
     return None
+
+
+def _built(
+    sentence: str, lead: str, words: list[re.Match[str]], number: int, end: int, found: tuple[str, str]
+) -> Clause | None:
+    """The clause with its verb at a word; None where what is before it is no plain subject."""
+    start, verb = words[0].start(), words[number]
+    subject = _TRAILING.sub("", sentence[start:end].rstrip(", "))
+    rest_start = min(verb.end() + 1, len(sentence))
+    rest = _clause_end(sentence[rest_start:])
+    inside = {part.casefold() for part in subject.split()[1:]}
+    if subject.count(" ") > 11 or not rest or re.search(r"[()\[\]]", subject):
+        return None
+    if inside & (BE | AUXILIARIES | _NOT_INSIDE):
+        return None
+    return Clause(lead, subject, verb[0], found[0], found[1], rest, rest_start, start)
 
 
 def _starts_subject(word: str) -> bool:
@@ -149,6 +163,8 @@ def _finite(words: list[re.Match[str]], number: int) -> tuple[str, str] | None:
     if previous in ("and", "or") and low not in AUXILIARIES:
         return None
     later = [word[0].casefold() for word in words[number + 1 : number + 9]]
+    if low in ("do", "does", "did") and later[:1] == ["not"]:
+        return "", low
     if low in AUXILIARIES:
         if low in ("has", "have", "had") and later and not _participle(later):
             return "have", {"has": "does", "have": "do", "had": "did"}[low]
@@ -194,7 +210,7 @@ def _clause_end(rest: str) -> str:
         depth += (char in "([") - (char in ")]")
         inside_number = char == "," and rest[place - 1 : place].isdigit() and rest[place + 1 : place + 2].isdigit()
         date = char == "," and re.match(r", \d{4}\b", rest[place:]) and re.search(r"[A-Z][a-z]+ \d{1,2}$", rest[:place])
-        ends = char in ";:—" or (char == "," and _CUTS.match(rest, place) and rest[:place].count('"') % 2 == 0)
+        ends = char in ";:—" or (char in ", " and _CUTS.match(rest, place) and rest[:place].count('"') % 2 == 0)
         if depth <= 0 and ends and not inside_number and not date:
             return rest[:place].rstrip()
     return rest.rstrip(' .!?"”’')

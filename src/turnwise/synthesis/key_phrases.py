@@ -27,8 +27,8 @@ _STOP_EN = words(
     """
 )
 _STOP_ZH = (
-    "的了是在和与及或等也而为于被把从对以将就都又并其之该此这那他她它们我你您不没有个中上下前后时年月日第"
-    "一二三四五六七八九十则由所可能会到至让使给向当但因如何么吗呢吧着过很更最还再已曾只另"
+    "的了是在和与及或等也而为于被把从对以将就都又并其之该此这那他她它们我你您不没有个一二三四五"
+    "六七八九十则由所可能会到至让使给向当但因如何么吗呢吧着过很更最还再已曾只另"
 )
 _RUN_EN = re.compile(r"[A-Za-zÀ-ÿ][\w'’-]*")
 _RUN_ZH = re.compile(rf"《[^《》]{{1,24}}》|(?:[A-Za-z][\w.-]+)|[^\W\d_a-zA-Z{_STOP_ZH}]{{2,16}}")
@@ -48,7 +48,7 @@ def key_phrases(sentences: Sequence[str], *, language: Literal["en", "zh"], numb
         where a sentence has no candidates.
 
     The score of a phrase is the sum over its words of (1 + log tf) x log(1 + N / df), with frequencies over the
-    document's sentences; for Chinese a candidate counts as one word.
+    document's sentences; for Chinese a candidate counts as one word, and its length (up to five) as a factor.
     """
     candidates = _candidates_zh(sentences) if language == "zh" else [_candidates_en(text) for text in sentences]
     tokens = [[word for phrase in each for word in _words(phrase, language)] for each in candidates]
@@ -57,7 +57,9 @@ def key_phrases(sentences: Sequence[str], *, language: Literal["en", "zh"], numb
     total = max(1, len(sentences))
 
     def score(phrase: str) -> float:
-        return sum((1 + math.log(term[word])) * math.log(1 + total / held[word]) for word in _words(phrase, language))
+        return (min(len(phrase), 5) if language == "zh" else 1) * sum(
+            (1 + math.log(term[word])) * math.log(1 + total / held[word]) for word in _words(phrase, language)
+        )
 
     result = []
     for each in candidates:
@@ -110,7 +112,8 @@ def _ended(text: str, run: list[re.Match[str]]) -> str:
 def _candidates_zh(sentences: Sequence[str]) -> list[list[str]]:
     """Works in 《》, Latin words, and what occurs again in the document; else short runs between stop characters.
 
-    A run is no word: without a dictionary, what stands twice in different surroundings is the best sign of one.
+    A run is no word: without a dictionary, what stands twice, once at the front of a run and once at its end, is the
+    best sign of one.
     """
     runs = [[match[0] for match in _RUN_ZH.finditer(text)] for text in sentences]
     pieces = Counter(
@@ -121,7 +124,10 @@ def _candidates_zh(sentences: Sequence[str]) -> list[list[str]]:
         for length in range(2, min(len(run), _LONGEST_ZH) + 1)
         for start in range(len(run) - length + 1)
     )
-    return [[phrase for run in each for phrase in _words_of_run(run, pieces)] for each in runs]
+    fronts = {run[:length] for each in runs for run in each for length in range(2, _LONGEST_ZH + 1)}
+    backs = {run[-length:] for each in runs for run in each for length in range(2, _LONGEST_ZH + 1)}
+    kept = Counter({piece: count for piece, count in pieces.items() if piece in fronts and piece in backs})
+    return [[phrase for run in each for phrase in _words_of_run(run, kept)] for each in runs]
 
 
 def _words_of_run(run: str, pieces: Counter[str]) -> list[str]:

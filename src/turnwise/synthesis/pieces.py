@@ -16,6 +16,13 @@ LONGEST = {"en": 400, "zh": 160}
 _LEAST_LETTERS = {"en": 4, "zh": 6}
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _LETTER = re.compile(r"[^\W\d_]")
+_FINE = {
+    "en": re.compile(
+        r" (?=(?:and|but|or|which|who|that|where|when|because|while|although|after|before|since|with|from|in|on|at|by|"
+        r"for|to|as|into|during|under|between) )"
+    ),
+    "zh": re.compile(r"(?=[和与及并而但由在从因为以于])|、"),
+}
 _MARKS = {"en": re.compile(r"[,;:—–]\s+|\s+[—–-]\s+|\)\s+"), "zh": re.compile(r"[，；：,;]\s*|——")}
 
 
@@ -62,12 +69,19 @@ def sentences_of(text: str, language: Language, split: Callable[..., Sequence[Sp
     return found
 
 
-def clauses_of(piece: Piece, language: Language) -> list[Piece]:
+def clauses_of(piece: Piece, language: Language, *, fine: bool = False) -> list[Piece]:
     """The usable clauses of a piece, where it has at least two; else nothing.
 
-    Clauses that are too short to be used are joined with the one before them (or after, at the front).
+    Args:
+        piece: What to divide.
+        language: Which marks divide it.
+        fine: Divide before conjunctions, relative pronouns and prepositions too.
+
+    Clauses that are too short to be used are joined with the one after them (or before, at the end).
     """
     ends = [match.end() for match in _MARKS[language].finditer(piece.text)]
+    if fine:
+        ends = sorted({*ends, *(match.start() for match in _FINE[language].finditer(piece.text))})
     bounds: list[int] = [0]
     for end in [*ends, len(piece.text)]:
         if usable(piece.text[bounds[-1] : end], language):
@@ -77,8 +91,9 @@ def clauses_of(piece: Piece, language: Language) -> list[Piece]:
     bounds[-1] = len(piece.text)
     found = []
     for low, high in itertools.pairwise(bounds):
-        text = piece.text[low:high].rstrip(" \n,;:，；：—–-")
-        start = piece.start + low
+        start, end = _trimmed(piece.text, low, high)
+        text = piece.text[start:end].rstrip(" \n,;:，；：—–-")
+        start += piece.start
         found.append(Piece(start, start + len(text), text, piece.sentence, whole=False))
     return found
 

@@ -47,7 +47,8 @@ def room(pieces: Sequence[Piece], language: Language, enough: int) -> list[Unit]
 
     Returns:
         Units with different evidence: the pieces in the order of the document, then, as a second pass through it,
-        clauses of them; every piece gives one clause before any gives a second.
+        clauses of them; every piece gives one clause before any gives a second, and only where that is not enough
+        are sentences divided more finely.
     """
     units = [Unit(piece, piece.start, piece.end) for piece in pieces]
     rounds: list[tuple[int, int, Unit]] = []
@@ -58,7 +59,12 @@ def room(pieces: Sequence[Piece], language: Language, enough: int) -> list[Unit]
             (turn, -len(piece.text), Unit(piece, clause.start, clause.end)) for turn, clause in enumerate(clauses)
         ]
     rounds.sort(key=lambda one: one[:2])
-    more = [unit for _, _, unit in rounds[: max(0, enough - len(units))]]
+    more = [unit for _, _, unit in rounds]
+    taken = {(unit.start, unit.end) for unit in [*units, *more]}
+    for piece in sorted(pieces, key=lambda one: -len(one.text)) if len(units) + len(more) < enough else ():
+        fine = [Unit(piece, one.start, one.end) for one in clauses_of(piece, language, fine=True)]
+        more += [unit for unit in fine if (unit.start, unit.end) not in taken]
+    more = more[: max(0, enough - len(units))]
     return units + sorted(more, key=lambda unit: unit.start)
 
 

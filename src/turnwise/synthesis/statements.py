@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from turnwise.synthesis import asking_en, asking_zh
 from turnwise.synthesis.asking import Entity
@@ -14,8 +15,25 @@ from turnwise.synthesis.pieces import Language
 
 _LONGEST = {"en": 230, "zh": 90}
 _SHORTEST = {"en": 20, "zh": 8}
-_KINDS = ("year", "date", "percent", "number", "count", "large", "money", "place", "person", "decade", "day", "work")
-"""Kinds that can be swapped, the plainest first; names of unknown kind are not, for want of a fitting one."""
+_KINDS = (
+    "year",
+    "date",
+    "percent",
+    "number",
+    "count",
+    "large",
+    "money",
+    "place",
+    "person",
+    "decade",
+    "day",
+    "work",
+    "names",
+    "latin",
+    "quoted",
+    "name",
+)
+"""Kinds that can be swapped, the plainest first."""
 _JOINS = re.compile(r"^(?:但是|但|而且|而|并且|并|不过|然而|因此|所以|同时|此外|另外|于是|[（(]注：)[，,]?")
 _OPEN = re.compile(
     r"^(?:在|当|由于|因为|虽然|尽管|如果|随着|除了|自|从|根据|为了)|既|不但|不仅|分别|包括|[前后时起中]，$"
@@ -81,11 +99,14 @@ def swapped(
     low, high = within or (0, len(text))
     found = asking_zh.entities(text) if language == "zh" else asking_en.entities(text)
     found = [one for one in found if one.kind.split()[0] in _KINDS and low <= one.start and one.end <= high]
+    if language == "en":
+        found = [one for one in found if not asking_en.describes(text, one)]
     for entity in sorted(found, key=lambda one: _KINDS.index(one.kind.split()[0])):
         others = [other for other in pool.get(entity.kind, ()) if _other(other, entity, text)]
         if not others:
             continue
-        wrong = rng.choice(others)
+        others.sort(key=partial(_unlike, entity.text))
+        wrong = rng.choice(others[:3])
         # In the short form where it holds the thing, else in the whole sentence.
         short = statement(text, language, known)
         if short is not None and short.count(entity.text) == 1:
@@ -109,6 +130,11 @@ def pool_of(sentences: Sequence[str], language: Language) -> dict[str, list[str]
         for entity in asking_zh.entities(sentence) if language == "zh" else asking_en.entities(sentence):
             found.setdefault(entity.kind, {})[_flat(entity.text)] = None
     return {kind: list(texts) for kind, texts in found.items()}
+
+
+def _unlike(text: str, other: str) -> int:
+    """How much two entities differ in length: a year is better swapped for a year than for a population."""
+    return abs(len(other) - len(text))
 
 
 def _other(other: str, entity: Entity, text: str) -> bool:

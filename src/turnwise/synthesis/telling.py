@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,6 @@ from turnwise.synthesis.asking import Question
 from turnwise.synthesis.chain import ChainTurn, Logic, Span
 from turnwise.synthesis.pieces import Language, Piece
 from turnwise.synthesis.planning import Unit
-
-_LONG_SENTENCE = {"en": 250, "zh": 100}
 
 
 class Teller:
@@ -44,6 +43,7 @@ class Teller:
         self._openers: list[str] = []
         self._known = frozenset(re.findall(r"(?<![\w-])[a-z]{3,}(?![\w-])", document.text[:200_000]))
         self._planned: set[str] = set()
+        self._kinds: Counter[str] = Counter()
         title = re.sub(r"[\s_]+", " ", document.title or "").strip()
         self._title = f"《{title}》" if f"《{title}》" in document.text[:2_000] else title
         best = max(phrases.values(), key=len, default=())
@@ -106,8 +106,16 @@ class Teller:
                 key = re.sub(r"[\W_]+", "", user.casefold())
                 if key and key not in self._said:
                     self._said.add(key)
+                    self._note(unit, user)
                     return self._written(unit, kind, user, assistant)
         return None
+
+    def _note(self, unit: Unit, user: str) -> None:
+        """Remember the question that was asked, so that it and its kind come later the next time."""
+        for question in self._questions(unit.piece):
+            if question.text in user or self._lower(question.text) in user:
+                self._used.add((unit.piece.start, question.text))
+                self._kinds[question.kind] += 1
 
     def _written(self, unit: Unit, logic: Logic, user: str, assistant: str) -> ChainTurn:
         text = self._document.text[unit.start : unit.end]
@@ -121,18 +129,26 @@ class Teller:
     def _answered(self, unit: Unit, before: Unit | None, asked: bool, *, first: bool) -> Iterator[tuple[str, str]]:
         near = before is not None and 0 <= unit.piece.sentence - before.piece.sentence <= 1
         for question in self._for(unit, near=near):
-            if asked and (picked := self._phrases.get(unit.piece.start)):
+            two = self._phrases[unit.piece.start][0] if asked else ""
+            if asked and two not in question.text:
+                continue
+            if asked:
                 shapes = self._words.PICKED
-                two = picked[0]
+            elif first and self._title:
+                shapes = self._words.QUESTION_FIRST
             else:
-                shapes = self._words.QUESTION_FIRST if first and self._title else self._words.QUESTION
-                shapes, two = (self._words.QUESTION_NEXT if near and not first else shapes), ""
+                shapes = self._words.QUESTION_NEXT if near and not first else self._words.QUESTION
             for shape in self._shuffled(shapes if not first or self._title else ("{question}",)):
                 user = shape.format(
                     question=question.text, lower=self._lower(question.text), title=self._title, two=two,
                     Two=asking_en.raised(two),
                 )  # fmt: skip
                 yield user, self._reply(unit, question)
+        if asked:
+            two = self._phrases[unit.piece.start][0]
+            for shape in self._shuffled(self._words.PICKED_ALONE):
+                reply = self._rng.choice(self._words.ANSWER_ABOUT).format(evidence=self._evidence(unit))
+                yield shape.format(two=two, Two=asking_en.raised(two)), reply
 
     def _told(self, unit: Unit) -> Iterator[tuple[str, str]]:
         """Where no question can be made: what is said about the first words."""
@@ -145,6 +161,8 @@ class Teller:
             else "以“{}”开头的那一段是怎么说的？"
         )
         yield shape.format(front), self._evidence(unit)
+        shape = "Where in the text does “{}” stand?" if self._language == "en" else "“{}”出现在哪句话里？"
+        yield shape.format(re.sub(r"\s+", " ", self._document.text[unit.start : unit.end])), self._evidence(unit)
 
     def _ask_back(self, unit: Unit, after: Unit) -> Iterator[tuple[str, str]]:
         aspects = self._aspects(unit, after)
@@ -165,8 +183,10 @@ class Teller:
                 topics = list(self._phrases.get(unit.piece.start, ()))
                 topic = self._rng.choice(topics) if topics else self._topic
                 user = shape.format(fact=fact, question=question.text)
-                gap = " " if self._language == "en" else ""
-                yield user, self._reply(unit, question) + gap + self._rng.choice(self._words.ASK_ON).format(topic=topic)
+                reply = self._reply(unit, question)
+                end = "" if reply[-1:] in '.。!！?？”"' else "。" if self._language == "zh" else "."
+                ask = self._rng.choice(self._words.ASK_ON).format(topic=topic)
+                yield user, reply + end + ("" if self._language == "zh" else " ") + ask
 
     def _explained(self, unit: Unit, before: Unit) -> Iterator[tuple[str, str]]:
         fact = self._fact(before)
@@ -206,17 +226,19 @@ class Teller:
         found = self._questions(unit.piece)
         if unit.part:
             low, high = unit.start - unit.piece.start, unit.end - unit.piece.start
-            found = [one for one in found if one.answer and low <= one.start and one.start + len(one.answer) <= high]
+            found = [one for one in found if one.answer and low <= one.start < high]
             text = self._document.text[unit.start : unit.end]
             inside = tuple(phrase for phrase in self._phrases.get(unit.piece.start, ()) if phrase in text)
             found = [*found, *(one for one in self._made(text, inside) if one.kind in ("about", "cloze", "whether"))]
         open_ones = [one for one in found if (unit.piece.start, one.text) not in self._used]
         return sorted(
-            open_ones, key=lambda one: one.rank + (0 if near or not one.leaning else 5) + self._rng.random() * 2.2
+            open_ones,
+            key=lambda one: (
+                one.rank + (0 if near or not one.leaning else 5) + 0.7 * self._kinds[one.kind] + self._rng.random() * 2
+            ),
         )
 
     def _reply(self, unit: Unit, question: Question) -> str:
-        self._used.add((unit.piece.start, question.text))
         shapes = {
             "why": self._words.ANSWER_WHY, "whether": self._words.ANSWER_YES, "about": self._words.ANSWER_ABOUT,
         }.get(question.kind, self._words.ANSWER)  # fmt: skip
@@ -225,10 +247,11 @@ class Teller:
         return str(self._rng.choice(shapes).format(answer=answer, Answer=asking_en.raised(answer), evidence=evidence))
 
     def _evidence(self, unit: Unit) -> str:
-        """What is told of the unit: the sentence around a clause where that is short, else the evidence itself."""
-        if unit.part and not unit.only and len(unit.piece.text) <= _LONG_SENTENCE[self._language]:
-            return unit.piece.text
-        return self._document.text[unit.start : unit.end]
+        """What is told of the unit: for a clause the sentence around it, where not the clause alone is wanted."""
+        text = self._document.text[unit.start : unit.end]
+        if not unit.part:
+            return text
+        return f"“{text}”" if unit.only else unit.piece.text
 
     def _fact(self, unit: Unit) -> str | None:
         return statements.statement(unit.piece.text, self._language, self._known)

@@ -30,6 +30,7 @@ ASK_BACK = (
     "Is it {one} or {two} that interests you? For the first, there is this: {evidence}",
 )
 PICKED = ("I meant {two}. {question}", "{Two}, please. {question}", "The second, {two}. {question}")
+PICKED_ALONE = ("I meant {two}.", "{Two}, please.", "The second of them, {two}.")
 STATE_ASK = (
     "So {fact} {question}",
     "I have learned that {fact} {question}",

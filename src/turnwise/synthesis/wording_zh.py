@@ -30,6 +30,7 @@ ASK_BACK = (
     "这要看您关心的是{one}还是{two}。前者的情况是：{evidence}",
 )
 PICKED = ("我想问的是{two}。{question}", "后者，也就是{two}。{question}", "是{two}。{question}")
+PICKED_ALONE = ("我想问的是{two}。", "后者，也就是{two}。", "请说说{two}。")
 STATE_ASK = (
     "这么说，{fact}{question}",
     "我知道了，{fact}{question}",
