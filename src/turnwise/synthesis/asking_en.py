@@ -39,13 +39,18 @@ _PEOPLE = (
     "player|king|queen|author|writer|actor|actress|singer|president|emperor|politician|scientist|painter|composer|"
     "mathematician|physicist|inventor|engineer|poet|general|leader|bishop|pope|priest|monk|architect|philosopher|"
     "theologian|economist|founder|doctor|physician|driver|director|quarterback|coach|linebacker|astronomer|chemist|"
-    "teacher|student|students|people|women|men|workers|scientists|scholars|leaders|members|residents|soldiers|"
+    "teacher|monks|families|farmers|fishermen|sailors|inhabitants|villagers|officers|troops|student|students|people|women|men|workers|scientists|scholars|leaders|members|residents|soldiers|"
     "settlers|children|baker|farmer|fisherman|sailor|miller|keeper|mayor|merchant|merchants|pharmacists|teachers"
 )
 _PERSON_NOUN = re.compile(rf"(?<!\w)(?:{_PEOPLE})(?!\w)", re.IGNORECASE)
 _DEFINES = re.compile(r"(?:a|an|the|one of|any|another)\b")
 _DESCRIBES = re.compile(
     r"(?:['’]s)?[ -](?!(?:is|are|was|were|and|or|in|on|at|of|for|to|by|with|has|had|as|from|who|which)\b)[a-z]"
+)
+_GAPS = (
+    "{} fills the gap here: “{}”?",
+    "{} is missing in this sentence: “{}”?",
+    "{} belongs where the gap is: “{}”?",
 )
 _ABOUT = (
     "What does the text say about {}?",
@@ -100,7 +105,7 @@ def entities(sentence: str) -> list[Entity]:
                 unit = f"large {unit}"
             found.append(Entity(unit, match[0], match.start()))
             taken.update(range(match.start(), match.end()))
-    for match in re.finditer(r"(?<![\w.-])" + _NAME + r"(?!\w)", sentence):
+    for match in re.finditer(r"(?<![\w.'’-])" + _NAME + r"(?!\w)", sentence):
         words = match[0].split()
         skip = 0
         while skip < len(words) and words[skip] in _NOT_NAMES:
@@ -264,10 +269,7 @@ def _subject_word(subject: str) -> str:
     head = subject.split(" of ")[0]
     if _PERSON_NOUN.search(head):
         return "Who"
-    words = head.split()
-    if words[0][0].isupper() and words[0].casefold() not in _LOWER_FIRST and len(words) > 1 and words[-1][0].isupper():
-        return "Who or what"
-    return "What"
+    return "Who or what" if re.search(r"(?:^| )[A-Z]\w", head[1:] if head[:1] in "TAI" else head) else "What"
 
 
 def _gaps(sentence: str) -> Iterator[Question]:
@@ -282,7 +284,8 @@ def _gaps(sentence: str) -> Iterator[Question]:
             continue
         gap = sentence[: entity.start] + "____" + sentence[entity.end :]
         what = asked.get(entity.kind, "Which number")
-        yield Question(f"{what} fills the gap here: “{gap}”?", entity.text, "cloze", entity.start, 7)
+        shape = _GAPS[(len(sentence) + entity.start) % len(_GAPS)]
+        yield Question(shape.format(what, gap), entity.text, "cloze", entity.start, 7)
 
 
 def _without_brackets(text: str) -> str:

@@ -113,6 +113,7 @@ def _asked(sentence: str, start: int, end: int, word: str) -> str:
     unfinished = high - low - (end - start) < 10 or re.search(r"[中时后前起间]，?$", changed)
     if unfinished and number + 1 < len(clauses):
         changed += clauses[number + 1][0]
+    changed = re.sub(r"^(?:但是|但|而且|而|并且|并|不过|然而|因此|所以|同时|此外|另外)[，,]?", "", changed)
     return re.sub(r"（[^（）]*）|\([^()]*\)", "", changed).strip("，；：,;。！？!?.… ")
 
 

@@ -27,12 +27,14 @@ _STOP_EN = words(
     """
 )
 _STOP_ZH = (
-    "的了是在和与及或等也而为于被把从对以将就都又并其之该此这那他她它们我你您不没有个一二三四五"
-    "六七八九十则由所可能会到至让使给向当但因如何么吗呢吧着过很更最还再已曾只另"
+    "的了是在和与及或等也而为于被把从对以将就都又并其之该此这那他她它们我你您不没有个一则由所可"
+    "能会到至让使给向当但因如何么吗呢吧着过很更最还再已曾只另"
 )
 _RUN_EN = re.compile(r"[A-Za-zÀ-ÿ][\w'’-]*")
 _RUN_ZH = re.compile(rf"《[^《》]{{1,24}}》|(?:[A-Za-z][\w.-]+)|[^\W\d_a-zA-Z{_STOP_ZH}]{{2,16}}")
 _LONGEST_ZH = 8
+_EDGES = re.compile(r"^[年月日个名座位]+|(?<=..)[中下上后前时里内]$")
+_UNITS = words("公里 千米 英里 平方公里 小时 分钟 时期 时间 部分 方面 情况 其他 主要")
 
 
 def key_phrases(sentences: Sequence[str], *, language: Literal["en", "zh"], number: int = 3) -> list[tuple[str, ...]]:
@@ -143,4 +145,5 @@ def _words_of_run(run: str, pieces: Counter[str]) -> list[str]:
     for phrase in again:  # the longest first; what only occurs inside of a longer one is no word of its own
         if not any(phrase in other and pieces[phrase] <= pieces[other] for other in kept):
             kept.append(phrase)
-    return kept or ([run] if len(run) <= 4 else [])
+    kept = [_EDGES.sub("", phrase) for phrase in kept or ([run] if len(run) <= 4 else [])]
+    return [phrase for phrase in kept if len(phrase) > 1 and phrase not in _UNITS]

@@ -14,6 +14,9 @@ from turnwise.synthesis.pieces import LONGEST, Language, Piece, clauses_of
 _WIDEST = 3
 """A span that is widened for coverage holds at most this many times the longest piece."""
 
+_FIRST_ASKS = 0.3
+"""How often a dialogue opens with a vague question that the assistant asks back about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -175,7 +178,9 @@ def logics(number: int, fits: Callable[[int, Logic], bool], rng: random.Random) 
     extra = max(0, (number - 6) // 3)
     held: set[int] = set()
     for logic in [*first, *rest, *again[:extra]]:
-        places = [0, *free] if logic == "question-question" else free
+        places = free
+        if logic == "question-question":
+            places = [0, *free] if rng.random() < _FIRST_ASKS else [*free, 0]
         for place in places:
             asks = logic == "question-question"
             if place in held or (asks and (place + 1 >= number or plan[place + 1] != "question-answer")):

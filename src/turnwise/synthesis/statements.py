@@ -100,7 +100,7 @@ def swapped(
     found = asking_zh.entities(text) if language == "zh" else asking_en.entities(text)
     found = [one for one in found if one.kind.split()[0] in _KINDS and low <= one.start and one.end <= high]
     if language == "en":
-        found = [one for one in found if not asking_en.describes(text, one)]
+        found = [one for one in found if not asking_en.describes(text, one) and not _with_article(text, one)]
     for entity in sorted(found, key=lambda one: _KINDS.index(one.kind.split()[0])):
         others = [other for other in pool.get(entity.kind, ()) if _other(other, entity, text)]
         if not others:
@@ -130,6 +130,11 @@ def pool_of(sentences: Sequence[str], language: Language) -> dict[str, list[str]
         for entity in asking_zh.entities(sentence) if language == "zh" else asking_en.entities(sentence):
             found.setdefault(entity.kind, {})[_flat(entity.text)] = None
     return {kind: list(texts) for kind, texts in found.items()}
+
+
+def _with_article(text: str, entity: Entity) -> bool:
+    """Whether a single name has an article ("the Normans"): not every name could stand in its place."""
+    return entity.kind == "name" and text[: entity.start].casefold().endswith(("the ", "a ", "an "))
 
 
 def _unlike(text: str, other: str) -> int:

@@ -156,9 +156,9 @@ class Teller:
         front = " ".join(words[:6])[:60] if self._language == "en" else self._document.text[unit.start : unit.end][:12]
         front = re.sub(r"\s+", " ", front)
         shape = (
-            "How does the passage go on that begins with “{}”?"
+            "What does the text say where it speaks of “{}”?"
             if self._language == "en"
-            else "以“{}”开头的那一段是怎么说的？"
+            else "文中提到“{}”的地方是怎么说的？"
         )
         yield shape.format(front), self._evidence(unit)
         shape = "Where in the text does “{}” stand?" if self._language == "en" else "“{}”出现在哪句话里？"
@@ -229,7 +229,7 @@ class Teller:
             found = [one for one in found if one.answer and low <= one.start < high]
             text = self._document.text[unit.start : unit.end]
             inside = tuple(phrase for phrase in self._phrases.get(unit.piece.start, ()) if phrase in text)
-            found = [*found, *(one for one in self._made(text, inside) if one.kind in ("about", "cloze", "whether"))]
+            found = [*found, *(one for one in self._made(text, inside) if one.kind == "about")]
         open_ones = [one for one in found if (unit.piece.start, one.text) not in self._used]
         return sorted(
             open_ones,
@@ -243,8 +243,9 @@ class Teller:
             "why": self._words.ANSWER_WHY, "whether": self._words.ANSWER_YES, "about": self._words.ANSWER_ABOUT,
         }.get(question.kind, self._words.ANSWER)  # fmt: skip
         answer = re.sub(r"\s+", " ", question.answer).strip(" .。，,；;")
+        inner = asking_en.lowered(answer, self._known) if self._language == "en" else answer
         evidence = self._evidence(unit)
-        return str(self._rng.choice(shapes).format(answer=answer, Answer=asking_en.raised(answer), evidence=evidence))
+        return str(self._rng.choice(shapes).format(answer=inner, Answer=asking_en.raised(answer), evidence=evidence))
 
     def _evidence(self, unit: Unit) -> str:
         """What is told of the unit: for a clause the sentence around it, where not the clause alone is wanted."""
