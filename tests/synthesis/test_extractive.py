@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 
 import pytest
+from grounded import check
 
-from turnwise.dialogue import Dialogue, Document
+from turnwise.dialogue import Document
 from turnwise.errors import ConfigError
 from turnwise.synthesis.chain import LOGIC_TYPES, to_dialogue
 from turnwise.synthesis.extractive import Extractive
@@ -19,24 +19,6 @@ LIGHTHOUSE = (
     "The lighthouse stands in Osterby. Visitors climb 162 steps to the lamp room. "
     "The last keeper left the island in 1968. Since 1972, the tower has been a museum."
 )
-
-
-def forms(texts: list[str]) -> list[str]:
-    return [re.sub(r"[\W_]+", "", text.casefold()) for text in texts]
-
-
-def check(document: Document, dialogue: Dialogue) -> None:
-    """What no dialogue may break, read off the record alone."""
-    users = [message.text for message in dialogue.messages if message.role == "user"]
-    assert [message.role for message in dialogue.messages] == ["user", "assistant"] * dialogue.num_turns
-    assert len(set(forms(users))) == len(users)
-    assert [entry["message"] for entry in dialogue.evidence] == list(range(1, 2 * dialogue.num_turns, 2))
-    for entry in dialogue.evidence:
-        assert document.text[entry["start"] : entry["end"]] == entry["text"] != ""
-        assert entry["score"] == 1.0
-        assert entry["text"] in dialogue.messages[entry["message"]].text
-    places = [(entry["start"], entry["end"]) for entry in dialogue.evidence]
-    assert len(set(places)) == len(places)
 
 
 def test_a_short_text_gives_a_dialogue_of_all_six_logic_types():

@@ -47,6 +47,15 @@ _DEFINES = re.compile(r"(?:a|an|the|one of|any|another)\b")
 _DESCRIBES = re.compile(
     r"(?:['’]s)?[ -](?!(?:is|are|was|were|and|or|in|on|at|of|for|to|by|with|has|had|as|from|who|which)\b)[a-z]"
 )
+_PLURALS = re.compile(r"[a-z]{2}(?:[kdtnvrlgm]ers|tors|ents|ants|ists|ments|tions|ings)$")
+_TAKES_OBJECT = words(
+    """
+    hold contain include employ produce build make use sell buy win write publish create develop discover invent have
+    establish receive gather own show offer provide support destroy rebuild replace record count collect require cause
+    """
+)
+_STATES = words("have contain include hold require mean cost lack own consist seem remain")
+_OBJECT = re.compile(r"(?:a|an|the|its|his|her|their|\d[\d,.]*|about|several|many|two|three|four|five|[A-Z]\w+)\b")
 _GAPS = (
     "{} fills the gap here: “{}”?",
     "{} is missing in this sentence: “{}”?",
@@ -85,7 +94,8 @@ def lowered(text: str, known: Collection[str] = frozenset()) -> str:
     first = re.match(r"[\w-]+", text)
     if first is None or (first[0].isupper() and first[0] != "A"):
         return text
-    plain = first[0].casefold() in known and not text[first.end() :].lstrip()[:1].isupper()
+    common = first[0].casefold() in known or _PLURALS.search(first[0]) is not None
+    plain = common and not text[first.end() :].lstrip()[:1].isupper()
     return text[0].lower() + text[1:] if plain or first[0].casefold() in _LOWER_FIRST else text
 
 
@@ -183,18 +193,20 @@ def _of_clause(sentence: str, clause: Clause, known: Collection[str]) -> Iterato
             yield Question(f"Why {front} {body.strip()}{tail}?", answer, "why", reason.start(1), 1, lean)
     yield from _where_and_who(sentence, clause, front, tail)
     count = _COUNT.match(clause.rest)
-    if count:
+    if count and not re.match(r" (?:and|or)\b", clause.rest[count.end() :]):
         after = clause.rest[count.end() :].strip()
         end = f" {clause.base}" if clause.base else ""
         yield Question(
             _joined(f"How many {count[2]} {front}{end}", after) + f"{tail}?",
-            count[1], "number", clause.rest_start + count.start(1), 1, lean,
+            clause.rest[count.start(1) : count.end(2)], "number", clause.rest_start + count.start(1), 1, lean,
         )  # fmt: skip
     if clause.verb in ("is", "are", "was", "were") and _DEFINES.match(clause.rest):
         person = _PERSON_NOUN.search(clause.rest[:60]) and clause.subject[0].isupper()
         who = "Who" if person and not clause.subject.startswith(("The ", "A ", "An ")) else "What"
         yield Question(f"{who} {clause.verb} {subject}{tail}?", clause.rest, "define", clause.rest_start, 1, lean)
-    elif clause.base and clause.base != "have":
+    elif clause.base in _TAKES_OBJECT and _OBJECT.match(clause.rest):
+        yield Question(f"What {front} {clause.base}{tail}?", clause.rest, "what", clause.rest_start, 2, lean)
+    elif clause.base and clause.base not in _STATES:
         answer = f"{clause.verb} {clause.rest}"
         start = clause.rest_start - len(clause.verb) - 1
         if sentence[start : start + len(answer)] == answer:

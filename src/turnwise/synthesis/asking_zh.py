@@ -78,6 +78,11 @@ def entities(sentence: str) -> list[Entity]:
     return sorted(found, key=lambda entity: entity.start)
 
 
+def measure_of(entity: Entity) -> str:
+    """The measure word that follows a counted number; "" for other entities."""
+    return entity.kind.removeprefix("count ") if entity.kind.startswith("count ") else ""
+
+
 def questions(sentence: str, phrases: tuple[str, ...] = ()) -> list[Question]:
     """Questions that the sentence answers, best first; see `asking_en.questions`."""
     found = [*_defined(sentence), *_reasons(sentence), *_objects(sentence), *_replaced(sentence), *_checked(sentence)]
@@ -127,7 +132,8 @@ def _replaced(sentence: str) -> Iterator[Question]:
         rank = 3 if entity.kind in ("latin", "quoted", "work") else 1
         asked = _asked(sentence, entity.start, entity.end, word)
         if word in asked and len(asked) - len(word) >= 4:
-            yield Question(asked + "？", entity.text, kind, entity.start, rank, lean)
+            answer = entity.text + measure_of(entity)
+            yield Question(asked + "？", answer, kind, entity.start, rank, lean)
     for pattern, word, kind in _AROUND:
         for match in pattern.finditer(sentence):
             asked = _asked(sentence, match.start(1), match.end(1), word)

@@ -13,7 +13,7 @@ from turnwise.synthesis.word_list import words
 
 _STOP_EN = words(
     """
-    a about above after again against all also although am among an and any are as at be because been before
+    a about above across after again against all also although am among an and any are as at be because been before
     being below between both but by came can cannot come could did do does doing done down during each either
     especially even ever every few first for from further gave get give given had has have having he her here
     hers him his how however i if in include included includes including into is it its itself just known
@@ -27,13 +27,17 @@ _STOP_EN = words(
     """
 )
 _STOP_ZH = (
-    "的了是在和与及或等也而为于被把从对以将就都又并其之该此这那他她它们我你您不没有个一则由所可"
-    "能会到至让使给向当但因如何么吗呢吧着过很更最还再已曾只另"
+    "的了是在和与及或等也而为于被把从对以将就都又并其之该此这那他她它们我你您不没有个则由所可能"
+    "到至让使给向当但因何么吗呢吧着过很更最还再已曾只另"
 )
 _RUN_EN = re.compile(r"[A-Za-zÀ-ÿ][\w'’-]*")
 _RUN_ZH = re.compile(rf"《[^《》]{{1,24}}》|(?:[A-Za-z][\w.-]+)|[^\W\d_a-zA-Z{_STOP_ZH}]{{2,16}}")
 _LONGEST_ZH = 8
-_EDGES = re.compile(r"^[年月日个名座位]+|(?<=..)[中下上后前时里内]$")
+_COUNTED = re.compile(
+    r"(?:第?[一二三四五六七八九十两几百千万多余]+|(?<=\d)[万千百多余]*)[台种颗件艘座个名位部条张次家所层支项只头首枚户间辆卷册篇人把场把年月日天米]"
+)
+"""A number with its measure word at the front of a run."""
+_EDGES = re.compile(r"^(?:如今|现在|目前|当时|当年|后来|一起|起|[年月日里])+|(?<=..)[中下上后前时里内位处名]$")
 _UNITS = words("公里 千米 英里 平方公里 小时 分钟 时期 时间 部分 方面 情况 其他 主要")
 
 
@@ -117,7 +121,7 @@ def _candidates_zh(sentences: Sequence[str]) -> list[list[str]]:
     A run is no word: without a dictionary, what stands twice, once at the front of a run and once at its end, is the
     best sign of one.
     """
-    runs = [[match[0] for match in _RUN_ZH.finditer(text)] for text in sentences]
+    runs = [[run for match in _RUN_ZH.finditer(text) if len(run := _uncounted(match)) > 1] for text in sentences]
     pieces = Counter(
         run[start : start + length]
         for each in runs
@@ -130,6 +134,12 @@ def _candidates_zh(sentences: Sequence[str]) -> list[list[str]]:
     backs = {run[-length:] for each in runs for run in each for length in range(2, _LONGEST_ZH + 1)}
     kept = Counter({piece: count for piece, count in pieces.items() if piece in fronts and piece in backs})
     return [[phrase for run in each for phrase in _words_of_run(run, kept)] for each in runs]
+
+
+def _uncounted(run: re.Match[str]) -> str:
+    """A run without the number and measure word that it begins with."""
+    counted = _COUNTED.match(run.string, run.start(), run.end())
+    return run.string[counted.end() : run.end()] if counted else run[0]
 
 
 def _words_of_run(run: str, pieces: Counter[str]) -> list[str]:

@@ -53,22 +53,32 @@ def room(pieces: Sequence[Piece], language: Language, enough: int) -> list[Unit]
         clauses of them; every piece gives one clause before any gives a second, and only where that is not enough
         are sentences divided more finely.
     """
-    units = [Unit(piece, piece.start, piece.end) for piece in pieces]
-    rounds: list[tuple[int, int, Unit]] = []
-    for piece in pieces if len(units) < enough else ():
-        clauses = clauses_of(piece, language)
+    said: set[str] = set()
+    units = [Unit(piece, piece.start, piece.end) for piece in pieces if _new(piece, said)]
+    if len(units) >= enough:
+        return units
+    rounds: list[tuple[int, int, Piece, Piece]] = []
+    for number, unit in enumerate(units):
+        clauses = clauses_of(unit.piece, language)
         clauses.sort(key=lambda clause: -sum(char.isdigit() for char in clause.text) * 20 - len(clause.text))
-        rounds += [
-            (turn, -len(piece.text), Unit(piece, clause.start, clause.end)) for turn, clause in enumerate(clauses)
-        ]
+        rounds += [(turn, number, unit.piece, clause) for turn, clause in enumerate(clauses)]
     rounds.sort(key=lambda one: one[:2])
-    more = [unit for _, _, unit in rounds]
-    taken = {(unit.start, unit.end) for unit in [*units, *more]}
-    for piece in sorted(pieces, key=lambda one: -len(one.text)) if len(units) + len(more) < enough else ():
-        fine = [Unit(piece, one.start, one.end) for one in clauses_of(piece, language, fine=True)]
-        more += [unit for unit in fine if (unit.start, unit.end) not in taken]
-    more = more[: max(0, enough - len(units))]
-    return units + sorted(more, key=lambda unit: unit.start)
+    more = [Unit(piece, clause.start, clause.end) for _, _, piece, clause in rounds if _new(clause, said)]
+    for unit in sorted(units, key=lambda one: one.start - one.end):
+        if len(units) + len(more) >= enough:
+            break
+        fine = clauses_of(unit.piece, language, fine=True)
+        more += [Unit(unit.piece, clause.start, clause.end) for clause in fine if _new(clause, said)]
+    return units + sorted(more[: enough - len(units)], key=lambda unit: unit.start)
+
+
+def _new(piece: Piece, said: set[str]) -> bool:
+    """Whether the same words were not there before; notes them."""
+    key = piece.text.casefold()
+    if key in said:
+        return False
+    said.add(key)
+    return True
 
 
 def chosen(units: Sequence[Unit], number: int, good: Callable[[Unit], float]) -> list[Unit]:

@@ -18,6 +18,8 @@ _WORD_BEFORE = re.compile(r"[^\s(\[{\"'“‘*_,;:/–—-]+$")
 _ITEM = re.compile(
     r"[-*•·‣◦–]\s|#{1,6}\s|[(（]?(?:\d{1,3}|[a-zA-Z])[.)）、](?:\s|(?<=[、）]))|[(（]?[一二三四五六七八九十]{1,3}[、）)]"
 )
+_NOTE = re.compile(r"(?:\[[a-zA-Z][a-zA-Z ,]{2,40}\]|:\d+(?:[,–-]\d+)*)+")
+"""What an encyclopedia puts after an end mark beside footnote numbers: `[citation needed]`, pages as `:12,14`."""
 _NUMBER_OF_ITEM = re.compile(r"[(（]?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})")
 _DOTTED = re.compile(r"(?:[A-Za-z]{1,2}\.)+[A-Za-z]{1,2}")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
@@ -29,7 +31,7 @@ def _words(text: str) -> frozenset[str]:
 
 _NEVER = _words(
     "mr mrs ms mx dr prof st mt ft gen col capt cpt cmdr maj lt sgt rev hon sen rep gov pres messrs mme mlle fr sra "
-    "eq eqs cf viz vs al approx e.g i.e ca resp incl esp"
+    "eq eqs cf viz vs al approx e.g i.e ca resp incl esp v"
 )
 """Abbreviations that stand before what they belong to: no sentence ends there."""
 _BEFORE_NUMBER = _words(
@@ -115,6 +117,8 @@ def _end_of(text: str, start: int, found: re.Match[str], chinese: bool) -> int |
         return end
     if "；" in mark:
         return None
+    note = _NOTE.match(text, end)
+    end = note.end() if note is not None else end
     following = text[end : end + 1]
     if following and not following.isspace():
         han_before = bool(_HAN.match(text, found.start() - 1)) if found.start() > 0 else False
@@ -143,7 +147,7 @@ def _goes_on(text: str, start: int, found: re.Match[str], following: str) -> boo
 def _is_short_form(word: str, following: str, small: bool) -> bool:
     """Whether the dot after `word` belongs to an abbreviation inside a sentence."""
     folded = word.casefold()
-    if folded in _NEVER:
+    if (folded if len(word) > 1 else word) in _NEVER:
         return True
     number = following[:1].isdigit()
     if number and folded in _BEFORE_NUMBER:

@@ -109,8 +109,10 @@ def swapped(
         wrong = rng.choice(others[:3])
         # In the short form where it holds the thing, else in the whole sentence.
         short = statement(text, language, known)
-        if short is not None and short.count(entity.text) == 1:
-            return Swapped(short.replace(entity.text, wrong), entity.text, wrong)
+        unit = asking_zh.measure_of(entity)
+        right, told = entity.text + unit, wrong + unit
+        if short is not None and short.count(right) == 1:
+            return Swapped(short.replace(right, told), right, told)
         changed = text[: entity.start] + wrong + text[entity.end :]
         if language == "zh":
             whole = _held(changed.rstrip("。.！!；;，, "), language, "。") if _balanced(text) else None
@@ -119,7 +121,7 @@ def swapped(
                 _held(asking_en.lowered(changed, known).rstrip(" .!;,"), language, ".") if text[0].isupper() else None
             )
         if whole is not None and text[-1] not in "?？":
-            return Swapped(whole, entity.text, wrong)
+            return Swapped(whole, right, told)
     return None
 
 

@@ -45,7 +45,7 @@ class Teller:
         self._planned: set[str] = set()
         self._kinds: Counter[str] = Counter()
         title = re.sub(r"[\s_]+", " ", document.title or "").strip()
-        self._title = f"《{title}》" if f"《{title}》" in document.text[:2_000] else title
+        self._title = f"《{title}》" if f"《{title}》" in document.text[:2_000] else asking_en.lowered(title)
         best = max(phrases.values(), key=len, default=())
         self._topic = self._title or (best[0] if best else self._words.GENERIC)
 
