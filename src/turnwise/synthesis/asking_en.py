@@ -47,7 +47,7 @@ _DEFINES = re.compile(r"(?:a|an|the|one of|any|another)\b")
 _DESCRIBES = re.compile(
     r"(?:['’]s)?[ -](?!(?:is|are|was|were|and|or|in|on|at|of|for|to|by|with|has|had|as|from|who|which)\b)[a-z]"
 )
-_PLURALS = re.compile(r"[a-z]{2}(?:[kdtnvrlgm]ers|tors|ents|ants|ists|ments|tions|ings)$")
+_COMMON = re.compile(r"[a-z]{2}(?:[kdtnvrlgm]ers|tors|ents|ants|ists|ments|tions|ings|ous|ive|able|ful|less)$")
 _TAKES_OBJECT = words(
     """
     hold contain include employ produce build make use sell buy win write publish create develop discover invent have
@@ -94,7 +94,7 @@ def lowered(text: str, known: Collection[str] = frozenset()) -> str:
     first = re.match(r"[\w-]+", text)
     if first is None or (first[0].isupper() and first[0] != "A"):
         return text
-    common = first[0].casefold() in known or _PLURALS.search(first[0]) is not None
+    common = first[0].casefold() in known or _COMMON.search(first[0]) is not None
     plain = common and not text[first.end() :].lstrip()[:1].isupper()
     return text[0].lower() + text[1:] if plain or first[0].casefold() in _LOWER_FIRST else text
 
@@ -163,10 +163,7 @@ def questions(sentence: str, phrases: tuple[str, ...] = (), known: Collection[st
     if clause is not None:
         found += [one for one in _of_clause(sentence, clause, known) if _readable(one.text)]
     found += _gaps(sentence)
-    found += [
-        Question(_ABOUT[number % len(_ABOUT)].format(phrase), "", "about", rank=8)
-        for number, phrase in enumerate(phrases, start=len(sentence))
-    ]
+    found += [Question(_ABOUT[len(phrase) % len(_ABOUT)].format(phrase), "", "about", rank=8) for phrase in phrases]
     kept: dict[str, Question] = {}
     for question in sorted(found, key=lambda one: one.rank):
         kept.setdefault(question.text.casefold(), question)
@@ -212,7 +209,7 @@ def _of_clause(sentence: str, clause: Clause, known: Collection[str]) -> Iterato
         if sentence[start : start + len(answer)] == answer:
             yield Question(f"What {front} do{tail}?", answer, "what", start, 4, lean)
     if not lean and len(rest.split()) >= 3:
-        opener = _subject_word(clause.subject)
+        opener = _subject_word(subject)
         where = clause.subject_start
         yield Question(f"{opener} {clause.verb} {rest}{tail}?", clause.subject, "who", where, 2)
     yield Question(f"{raised(front)} {whole}{tail}?", "", "whether", 0, 6, lean)
@@ -281,7 +278,7 @@ def _subject_word(subject: str) -> str:
     head = subject.split(" of ")[0]
     if _PERSON_NOUN.search(head):
         return "Who"
-    return "Who or what" if re.search(r"(?:^| )[A-Z]\w", head[1:] if head[:1] in "TAI" else head) else "What"
+    return "Who or what" if re.search(r"(?:^| )[A-Z]\w", head) else "What"
 
 
 def _gaps(sentence: str) -> Iterator[Question]:

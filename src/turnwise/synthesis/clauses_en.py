@@ -93,6 +93,15 @@ class Clause:
         return self.subject.split()[0].casefold() in PRONOUNS
 
 
+def without_adverb(sentence: str) -> str:
+    """The sentence without a linking adverb at its front ("However, ...")."""
+    begin = 0
+    while match := _ADVERBS.match(sentence, begin):
+        begin = match.end()
+    rest = sentence[begin:]
+    return rest[:1].upper() + rest[1:] if begin else sentence
+
+
 def parse(sentence: str) -> Clause | None:
     """The parts of the main clause of a plain sentence; None where its front is not simple enough to be sure.
 

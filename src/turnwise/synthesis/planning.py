@@ -154,10 +154,12 @@ def _narrowed(picked: list[Unit], wanted: int, language: Language) -> list[Unit]
         unit = picked[number]
         if unit.part:
             continue
-        for clause in sorted(clauses_of(unit.piece, language), key=lambda one: len(one.text)):
-            saved = (unit.end - unit.start) - (clause.end - clause.start)
-            if (clause.start, clause.end) not in taken and _covered(picked) - saved >= wanted:
-                picked[number] = Unit(unit.piece, clause.start, clause.end, only=True)
+        clauses = [*clauses_of(unit.piece, language), *clauses_of(unit.piece, language, fine=True)]
+        for clause in sorted(clauses, key=lambda one: len(one.text)):
+            less = Unit(unit.piece, clause.start, clause.end, only=True)
+            tried = [*picked[:number], less, *picked[number + 1 :]]
+            if (clause.start, clause.end) not in taken and wanted <= _covered(tried) < _covered(picked):
+                picked[number] = less
                 taken.add((clause.start, clause.end))
                 break
     return picked

@@ -10,7 +10,7 @@ from functools import partial
 
 from turnwise.synthesis import asking_en, asking_zh
 from turnwise.synthesis.asking import Entity
-from turnwise.synthesis.clauses_en import parse
+from turnwise.synthesis.clauses_en import parse, without_adverb
 from turnwise.synthesis.pieces import Language
 
 _LONGEST = {"en": 230, "zh": 90}
@@ -63,6 +63,7 @@ def statement(sentence: str, language: Language, known: Collection[str] = frozen
     if language == "zh":
         short = _first_clauses(_JOINS.sub("", text.rstrip("。.！!；;，, ")))
         return _held(short, language, "。")
+    text = without_adverb(text)
     clause = parse(text)
     if clause is not None and len(clause.rest.split()) >= 3:
         lead = f"{clause.lead}, " if clause.lead else ""

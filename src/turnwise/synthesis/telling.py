@@ -39,12 +39,14 @@ class Teller:
         self._words: Any = wording_zh if language == "zh" else wording_en
         self._asked: dict[int, list[Question]] = {}
         self._said: set[str] = set()
-        self._used: set[tuple[int, str]] = set()
+        self._used: set[str] = set()
         self._openers: list[str] = []
         self._known = frozenset(re.findall(r"(?<![\w-])[a-z]{3,}(?![\w-])", document.text[:200_000]))
         self._planned: set[str] = set()
         self._kinds: Counter[str] = Counter()
         title = re.sub(r"[\s_]+", " ", document.title or "").strip()
+        if len(title.split()) > 1 and title[1:] == title[1:].lower():
+            title = title[0].lower() + title[1:]  # "Computational complexity", but not "Black Death"
         self._title = f"《{title}》" if f"《{title}》" in document.text[:2_000] else asking_en.lowered(title)
         best = max(phrases.values(), key=len, default=())
         self._topic = self._title or (best[0] if best else self._words.GENERIC)
@@ -112,9 +114,9 @@ class Teller:
 
     def _note(self, unit: Unit, user: str) -> None:
         """Remember the question that was asked, so that it and its kind come later the next time."""
-        for question in self._questions(unit.piece):
+        for question in self._asked_of(unit):
             if question.text in user or self._lower(question.text) in user:
-                self._used.add((unit.piece.start, question.text))
+                self._used.add(question.text.casefold())
                 self._kinds[question.kind] += 1
 
     def _written(self, unit: Unit, logic: Logic, user: str, assistant: str) -> ChainTurn:
@@ -223,20 +225,25 @@ class Teller:
 
     def _for(self, unit: Unit, *, near: bool) -> list[Question]:
         """Questions for a unit that were not asked before, in the order to try them."""
-        found = self._questions(unit.piece)
-        if unit.part:
-            low, high = unit.start - unit.piece.start, unit.end - unit.piece.start
-            found = [one for one in found if one.answer and low <= one.start < high]
-            text = self._document.text[unit.start : unit.end]
-            inside = tuple(phrase for phrase in self._phrases.get(unit.piece.start, ()) if phrase in text)
-            found = [*found, *(one for one in self._made(text, inside) if one.kind == "about")]
-        open_ones = [one for one in found if (unit.piece.start, one.text) not in self._used]
+        found = self._asked_of(unit)
+        open_ones = [one for one in found if one.text.casefold() not in self._used]
         return sorted(
             open_ones,
             key=lambda one: (
                 one.rank + (0 if near or not one.leaning else 5) + 0.7 * self._kinds[one.kind] + self._rng.random() * 2
             ),
         )
+
+    def _asked_of(self, unit: Unit) -> list[Question]:
+        """The questions of a unit; of a clause, those whose answer begins in it, and about phrases in it."""
+        found = self._questions(unit.piece)
+        if not unit.part:
+            return found
+        low, high = unit.start - unit.piece.start, unit.end - unit.piece.start
+        text = self._document.text[unit.start : unit.end]
+        inside = tuple(phrase for phrase in self._phrases.get(unit.piece.start, ()) if phrase in text)
+        about = [one for one in self._made(text, inside) if one.kind == "about"]
+        return [one for one in found if one.answer and low <= one.start < high] + about
 
     def _reply(self, unit: Unit, question: Question) -> str:
         shapes = {
