@@ -50,7 +50,7 @@ def open_mode(mode: Mode | MakeMode | str, settings: SynthesisConfig, teacher: C
         return mode(teacher)
     if mode == "extractive":
         return _class("extractive", "Extractive")(turns=settings.turns, coverage=settings.coverage, seed=settings.seed)  # type: ignore[no-any-return]
-    return _class(*_WITH_TEACHER[mode])(teacher, turns=settings.turns)  # type: ignore[no-any-return]
+    return _class(*_WITH_TEACHER[mode])(teacher, turns=settings.turns[0])  # type: ignore[no-any-return]
 
 
 def _class(module: str, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from turnwise.dialogue import Document
 from turnwise.synthesis.chain import LOGIC_TYPES, ChainTurn, Span, Written
-from turnwise.synthesis.checks import LEFT_OUT
+from turnwise.synthesis.filters import LEFT_OUT
 
 
 @dataclass

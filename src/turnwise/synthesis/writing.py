@@ -1,4 +1,4 @@
-"""The documents of a run on their way through a mode and the checks, into the files of the run folder."""
+"""The documents of a run on their way through a mode and the filters, into the files of the run folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from turnwise.dialogue import Dialogue, Document
 from turnwise.llm.drive import run_all
 from turnwise.run import RunFolder, atomic_path, package_versions
 from turnwise.synthesis.chain import ChainTurn, Mode, Written
-from turnwise.synthesis.checks import LEFT_OUT, Checks
+from turnwise.synthesis.filters import LEFT_OUT, Filters
 from turnwise.synthesis.inputs import SET
 from turnwise.synthesis.results import DIALOGUES_NAME, FAILED_NAME, read_documents_of
 from turnwise.synthesis.settings import SynthesisConfig
@@ -53,7 +53,7 @@ class Writing:
         self._total = total
         self._window = window
         self._on_progress = on_progress
-        self._checks = Checks(settings)
+        self._filters = Filters(settings)
         self._sets: dict[str, SetFigures] = {}
         self._prompts: set[str] = set()
 
@@ -65,12 +65,12 @@ class Writing:
 
     def _dialogues(self, failed: IO[bytes], *, lockstep: bool) -> Iterator[Dialogue]:
         async def written(document: Document) -> tuple[Document, Written]:
-            return document, self._checks.wanted(document) or await self._mode.write(document)
+            return document, self._filters.wanted(document) or await self._mode.write(document)
 
         documents = read_documents_of(self._folder.path)
         results = run_all(written, documents, window=self._window, lockstep=lockstep)
         for done, (document, raw) in enumerate(results, start=1):
-            kept, dialogue = self._checks.apply(document, raw, self._mode)
+            kept, dialogue = self._filters.apply(document, raw, self._mode)
             name = str(document.metadata.get(SET, ""))
             if kept.prompt:
                 self._prompts.add(kept.prompt)
@@ -112,7 +112,7 @@ class Writing:
         share = total.failed / total.documents
         limit = 1.0 if self._settings.dry_run else self._settings.max_failed
         notes = []
-        if self._checks.exact_only:
+        if self._filters.exact_only:
             notes.append("only exact copies of dialogues were found: near duplicates need the extra 'dedup'")
         if self._settings.limit is not None:
             notes.append(f"only the first {self._settings.limit:,} documents of each input (--limit)")

@@ -1,4 +1,4 @@
-"""What is checked of every dialogue that a mode has written, and what becomes of one that does not pass."""
+"""What every dialogue that a mode has written must pass, and what becomes of one that does not."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from turnwise.errors import MissingExtraError
 from turnwise.synthesis.chain import ChainTurn, Mode, Written, cut_after, grounded_share, language_of, to_dialogue
 from turnwise.synthesis.settings import SynthesisConfig
 
-LEFT_OUT = ("near_duplicate", "other_language", "too_long")
+LEFT_OUT = ("near_duplicate", "other_language", "over_length")
 """Reasons by which a dialogue is kept out as asked; every other reason counts as a failure."""
 
+_OF_ALL_TURNS = ("ungrounded_cut", "flags")
+"""Checks that say something of a dialogue even after some of its turns are cut off."""
 
-class Checks:
+
+class Filters:
     """Checks dialogues one after another, in the order of their documents.
 
     Args:
@@ -91,12 +94,16 @@ class Checks:
         return cut_after(written, number, ungrounded_cut=len(written.turns) - number)
 
     def _measured(self, written: Written) -> Written:
+        """With the figures of the turns that are left; those that the mode has measured stay where nothing was cut."""
         figures = {
             "turns": len(written.turns),
             "grounded": grounded_share(written.turns),
             "near_duplicate_turns": _repeated_turns(written.turns, self._settings.near_duplicates),
         }
-        return replace(written, checks={**written.checks, **figures})
+        if "ungrounded_cut" in written.checks:
+            kept = {key: written.checks[key] for key in _OF_ALL_TURNS if key in written.checks}
+            return replace(written, checks={**kept, **figures})
+        return replace(written, checks={**figures, **written.checks})
 
     def _short_or_long(self, document: Document, written: Written) -> tuple[str, str] | None:
         settings, turns = self._settings, written.turns
@@ -104,7 +111,7 @@ class Checks:
             return "too_short", f"expected at least {settings.min_turns} turns, found {len(turns)}"
         characters = sum(len(turn.user) + len(turn.assistant) for turn in turns)
         if settings.max_characters is not None and characters > settings.max_characters:
-            return "too_long", f"expected at most {settings.max_characters} characters, found {characters}"
+            return "over_length", f"expected at most {settings.max_characters} characters, found {characters}"
         said = language_of("".join(turn.user + turn.assistant for turn in turns))
         if settings.same_language and said != language_of(document.text):
             return "language", f"the document is in {language_of(document.text)}, the dialogue in {said}"
@@ -125,16 +132,18 @@ class Checks:
         return None if first == dialogue.id else first
 
 
-def _repeated_turns(turns: Sequence[ChainTurn], threshold: float | None) -> int:
-    """How many turns say (nearly) what an earlier turn of the dialogue says."""
+def _repeated_turns(turns: Sequence[ChainTurn], threshold: float | None) -> list[int]:
+    """Turns that say (nearly) what an earlier turn of the dialogue says, by index."""
     threshold = 1.0 if threshold is None else threshold
-    said: list[frozenset[bytes]] = []
-    repeated = 0
-    for turn in turns:
-        own = shingles(Dialogue([Message("user", turn.user), Message("assistant", turn.assistant)], id="turn"))
-        repeated += any(similarity(own, other) >= threshold for other in said)
-        said.append(own)
-    return repeated
+    said = [
+        shingles(Dialogue([Message("user", turn.user), Message("assistant", turn.assistant)], id="turn"))
+        for turn in turns
+    ]
+    return [
+        number
+        for number, own in enumerate(said)
+        if any(similarity(own, earlier) >= threshold for earlier in said[:number])
+    ]
 
 
 def _short(text: str) -> str:
