@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from turnwise.synthesis.settings import SynthesisConfig
 
 
+_SHARES = ("grounded", "common_knowledge", "evidence_coverage", "lexical_coverage", "coverage_rate")
+
+
 class ModeName(StrEnum):
     """How dialogues are written."""
 
@@ -70,7 +73,8 @@ def synthesize(
     ] = False,
     min_turns: Annotated[int | None, typer.Option(min=1, help="Leave out dialogues with fewer turns.")] = None,
     encoder: Annotated[
-        str | None, typer.Option(help="Measure the coverage rate with this model of sentence embeddings.")
+        str | None,
+        typer.Option(help="Measure the coverage rate too: minilm, or a folder or hub name of a sentence encoder."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first documents of each input.")] = None,
     export_generator_data: Annotated[
@@ -171,10 +175,9 @@ def _run(config: SynthesisConfig, *, resume: bool, overwrite: bool) -> Synthesis
 def _print(done: SynthesisResult) -> None:
     summary = done.summary
     sets = summary["sets"] + ([summary["all"]] if len(summary["sets"]) > 1 else [])
-    columns = ("set", "documents", "dialogues", "turns", "grounded", "common knowledge", "evidence", "coverage rate")
-    figures = ("grounded", "common_knowledge", "evidence_coverage", "coverage_rate")
+    columns = ("set", "documents", "dialogues", "turns", *(name.replace("_", " ") for name in _SHARES))
     rows = [
-        (one["set"] or "-", one["documents"], one["dialogues"], one["turns"], *(_percent(one[key]) for key in figures))
+        (one["set"] or "-", one["documents"], one["dialogues"], one["turns"], *(_percent(one[key]) for key in _SHARES))
         for one in sets
     ]
     print_table(f"Dialogues by {summary['mode']}", columns, rows)

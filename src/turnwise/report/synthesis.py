@@ -121,8 +121,18 @@ def _figures(summary: Mapping[str, Any]) -> Section:
     sets = list(summary["sets"])
     if len(sets) > 1:
         sets.append(summary.get("all") or {})
-    columns = ["set", "documents", "dialogues", "turns", "grounded", "common knowledge", "evidence", "coverage rate"]
-    shares = ("grounded", "common_knowledge", "evidence_coverage", "coverage_rate")
+    columns = [
+        "set",
+        "documents",
+        "dialogues",
+        "turns",
+        "grounded",
+        "common knowledge",
+        "evidence",
+        "lexical",
+        "coverage rate",
+    ]
+    shares = ("grounded", "common_knowledge", "evidence_coverage", "lexical_coverage", "coverage_rate")
     rows = [
         [
             str(one.get("set") or MISSING),
@@ -165,7 +175,7 @@ def _dropped(summary: Mapping[str, Any]) -> Section:
 def _samples(samples: Samples) -> Section:
     section = Section("dialogues", "Documents and dialogues", missing=samples.missing, samples=True)
     section.text.append(
-        "Point at a turn to see its evidence in the document; click it to scroll there, click evidence to find its turn."
+        "Point at a turn to see its evidence in the document; click it to scroll there. Click evidence to see its turn."
     )
     if samples.left_out:
         total = number(samples.dialogues + samples.failures)

@@ -54,7 +54,9 @@ def read_synthesis_data(folder: Path, *, seed: int = 0, most: int = MOST_ITEMS, 
     drawn = _drawn((Dialogue.from_dict(one) for one in read_lines(dialogues)), found.dialogues, seed, most)
     told = {str(one.metadata.get("document")): one for one in drawn}
     whole = (one for one in read_lines(failures) if not one.get("kept_turns"))
-    failed = {str(one.get("document")): one for one in _drawn(whole, found.failures, seed, most)}
+    listed = _drawn(whole, found.failures, seed, most)
+    failed = {str(one["document"]): one for one in listed if "document" in one}
+    found.items = [_not_read_item(one) for one in listed if "document" not in one]
     cut = {str(one.get("document")): one for one in read_lines(failures) if str(one.get("document")) in told}
     left = cap
     for document in read_documents_of(folder):
@@ -111,6 +113,14 @@ def _failed_item(document: Document, record: Mapping[str, Any]) -> dict[str, Any
         "pieces": pieces(document.text, turns),
         "raw": [str(text) for text in record.get("raw", ())],
     }
+
+
+def _not_read_item(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A file or record of which there is not even a text."""
+    line = "" if record.get("line") is None else f":{record['line']}"
+    where = f"{record.get('path', '')}{line}"
+    nowhere = Document(where, "", metadata={"set": record.get("set")})
+    return _failed_item(nowhere, record)
 
 
 def _head(document: Document, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,71 +3,80 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from turnwise.dialogue import Dialogue, Document, unique_ids
+from turnwise.data.read import ReadReport
+from turnwise.dialogue import Document, unique_ids
+from turnwise.errors import DataError
 from turnwise.synthesis.settings import SynthesisConfig
 
 SET = "set"
 """Key of a document's and a dialogue's metadata: which input it came from."""
 
 
-def input_sets(given: Iterable[Document | str | Path], settings: SynthesisConfig) -> Iterator[Document]:
-    """All documents in order, every id once; those of a path have it as their set.
+@dataclass
+class Inputs:
+    """Documents, or paths of files and folders that hold some.
 
-    Args:
-        given: Documents, or paths of files and folders.
+    Attributes:
+        given: What there is to read, in order.
         settings: How texts are cut and joined, and how many of each input are taken.
-
-    Raises:
-        DataError: A file cannot be read.
+        not_read: What could not be read or holds too little: `set`, `path`, `line` and why; filled by `documents`.
     """
-    return unique_ids(_documents(given, settings))
 
+    given: Sequence[Document | str | Path]
+    settings: SynthesisConfig
+    not_read: list[dict[str, Any]] = field(default_factory=list)
 
-def _documents(given: Iterable[Document | str | Path], settings: SynthesisConfig) -> Iterator[Document]:
-    taken: dict[str, int] = {}
-    for one in given:
-        if isinstance(one, Document):
+    @property
+    def paths(self) -> list[str]:
+        """The paths among what was given."""
+        return [str(one) for one in self.given if not isinstance(one, Document)]
+
+    def documents(self) -> Iterator[Document]:
+        """All documents in order, every id once; those of a path have it as their set.
+
+        Raises:
+            DataError: There is no such file or folder.
+        """
+        return unique_ids(self._all())
+
+    def _all(self) -> Iterator[Document]:
+        taken: dict[str, int] = {}
+        limit = self.settings.limit
+        for one in self.given:
+            if not isinstance(one, Document):
+                yield from self._of(str(one))
+                continue
             name = str(one.metadata.get(SET, ""))
             taken[name] = taken.get(name, 0) + 1
-            if settings.limit is None or taken[name] <= settings.limit:
+            if limit is None or taken[name] <= limit:
                 yield replace(one)  # whose id may change; the caller's stays
-            continue
-        for document in islice(_read(one, settings), settings.limit):
-            document.metadata[SET] = str(one)
-            yield document
 
+    def _of(self, path: str) -> Iterator[Document]:
+        read_texts: Any = importlib.import_module("turnwise.synthesis.documents").read_texts
+        settings, report = self.settings, ReadReport()
+        how: dict[str, Any] = {"cut": settings.cut, "join": settings.join, "text": settings.text}
+        try:
+            for document in read_texts([path], **how, on_error="skip", limit=settings.limit, report=report):
+                document.metadata[SET] = path
+                yield document
+        except DataError:
+            if not report.failures:  # else every document of it is among them
+                raise
+        for one in report.failures:
+            self.not_read.append({SET: path, "path": one.path, "line": one.line, "detail": one.reason})
 
-def _read(path: str | Path, settings: SynthesisConfig) -> Iterator[Document]:
-    read_texts: Any = importlib.import_module("turnwise.synthesis.documents").read_texts
-    how = {name: value for name, value in (("cut", settings.cut), ("join", settings.join)) if value is not None}
-    return iter(read_texts([path], **how))
-
-
-def input_files(paths: Iterable[str], *, apart: Path) -> list[Path]:
-    """Every file behind the paths, but for those of the run folder itself; for the manifest."""
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = (one for one in sorted(path.rglob("*")) if one.is_file())
-            found += [one for one in inside if not one.resolve().is_relative_to(apart.resolve())]
-        else:
-            found.append(path)
-    return found
-
-
-def coverage_measure(encoder: str) -> Callable[[Document, Dialogue], float]:
-    """The function from a document and its dialogue to the coverage rate, from 0 to 1."""
-    load: Any = importlib.import_module("turnwise.synthesis.encoder").load_encoder
-    rate: Any = importlib.import_module("turnwise.synthesis.coverage").coverage_rate
-    opened = load(encoder)
-
-    def measured(document: Document, dialogue: Dialogue) -> float:
-        return float(rate(document, dialogue, opened))
-
-    return measured
+    def files(self, *, apart: Path) -> list[str]:
+        """Every file behind the paths, but for those of the run folder itself; for the manifest."""
+        found: list[str] = []
+        for path in self.paths:
+            if Path(path).is_dir():
+                inside = (one for one in sorted(Path(path).rglob("*")) if one.is_file())
+                found += [str(one) for one in inside if not one.resolve().is_relative_to(apart.resolve())]
+            else:
+                found.append(path)
+        return found

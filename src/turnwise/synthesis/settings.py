@@ -24,10 +24,11 @@ class SynthesisConfig(StrictModel):
     coverage: float | None = Field(
         None, gt=0, le=1, description="`extractive`: share of the document that the turns aim to use; null: by `turns`"
     )
-    cut: int | None = Field(None, ge=200, description="longest document, in characters; null: the reader's own")
-    join: int | None = Field(
-        None, ge=0, description="shortest text that paragraphs of one article are joined to; null: the reader's own"
+    cut: int | None = Field(4000, ge=200, description="characters above which a document is cut; null: none is")
+    join: Literal["article"] | None = Field(
+        None, description="`article` joins neighbouring paragraphs of one title to over 800 characters, as R2S does"
     )
+    text: Literal["file", "lines"] = Field("file", description="a text file is one document, or each of its lines is")
     languages: list[Literal["en", "zh"]] | None = Field(
         None, description="documents in other languages are left out; null: none is"
     )
@@ -45,7 +46,7 @@ class SynthesisConfig(StrictModel):
     )
     max_failed: float = Field(MAX_FAILED, ge=0, le=1, description="largest share of failed documents with exit code 0")
     encoder: str | None = Field(
-        None, description="model of sentence embeddings for the coverage rate; null: it is not measured"
+        None, description="sentence encoder for the coverage rate: `minilm`, a folder or a hub name; null: lexical only"
     )
     limit: int | None = Field(None, ge=1, description="only the first documents of each input")
     dry_run: bool = Field(False, description="a script in the teacher's place; nothing is asked")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ class SetFigures:
         common: Turns with a chain that answer from common knowledge.
         characters: Characters of the documents that became dialogues.
         used: Of these, those inside some evidence.
-        covered: Coverage rates (0 to 1) of dialogues, where measured.
+        covered: Sums over the dialogues of what was measured, by name (`lexical_coverage`, `coverage_rate`).
     """
 
     name: str
@@ -44,14 +44,14 @@ class SetFigures:
     common: int = 0
     characters: int = 0
     used: int = 0
-    covered: list[float] = field(default_factory=list)
+    covered: dict[str, float] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
         """Documents that failed; those that were left out as asked are none."""
         return sum(count for reason, count in self.dropped.items() if reason not in LEFT_OUT)
 
-    def add(self, document: Document, written: Written, *, coverage: float | None = None) -> None:
+    def add(self, document: Document, written: Written, coverage: Mapping[str, float]) -> None:
         """Count one document and what became of it."""
         self.documents += 1
         if written.failure is not None:
@@ -68,8 +68,16 @@ class SetFigures:
             self.common += has_thought(turn) and not turn.find
         self.characters += len(document.text)
         self.used += used_characters([turn.span for turn in written.turns if turn.span is not None])
-        if coverage is not None:
-            self.covered.append(coverage)
+        self._cover(coverage)
+
+    def not_read(self) -> None:
+        """Count an input that could not be read."""
+        self.documents += 1
+        self.dropped["not_read"] += 1
+
+    def _cover(self, sums: Mapping[str, float]) -> None:
+        for name, value in sums.items():
+            self.covered[name] = self.covered.get(name, 0.0) + value
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON; shares are from 0 to 1, and null where there is nothing to take a share of."""
@@ -86,9 +94,13 @@ class SetFigures:
             "grounded": _share(self.found, self.claimed),
             "common_knowledge": _share(self.common, self.claimed + self.common),
             "evidence_coverage": _share(self.used, self.characters),
-            "coverage_rate": _share(sum(self.covered), len(self.covered)),
+            "lexical_coverage": self._mean_coverage("lexical_coverage"),
+            "coverage_rate": self._mean_coverage("coverage_rate"),
             "logic": {name: self.logic[name] / chained for name in LOGIC_TYPES} if chained else {},
         }
+
+    def _mean_coverage(self, name: str) -> float | None:
+        return self.covered[name] / self.dialogues if name in self.covered else None
 
 
 def all_of(sets: Sequence[SetFigures]) -> SetFigures:
@@ -99,7 +111,7 @@ def all_of(sets: Sequence[SetFigures]) -> SetFigures:
             setattr(total, name, getattr(total, name) + getattr(one, name))
         total.dropped.update(one.dropped)
         total.logic.update(one.logic)
-        total.covered += one.covered
+        total._cover(one.covered)
     return total
 
 

@@ -17,7 +17,8 @@ from turnwise.errors import ConfigError, DataError
 from turnwise.llm.drive import run_one
 from turnwise.run import RunFolder, write_json
 from turnwise.synthesis.chain import Mode
-from turnwise.synthesis.inputs import coverage_measure, input_files, input_sets
+from turnwise.synthesis.covering import coverage_measure
+from turnwise.synthesis.inputs import Inputs
 from turnwise.synthesis.modes import MakeMode, needs_teacher, open_mode
 from turnwise.synthesis.results import (
     COMMAND,
@@ -86,12 +87,11 @@ def synthesize(
     if needs_teacher(mode) and teacher is None and not settings.dry_run:
         raise ConfigError(f"mode {mode} needs a teacher, found none", hint="--teacher MODEL@http://host/v1")
     run, target = run_and_file(output)
-    given = list(documents) if not isinstance(documents, str | Path) else [documents]
-    paths = [str(one) for one in given if not isinstance(one, Document)]
+    inputs = Inputs([documents] if isinstance(documents, str | Path) else list(documents), settings)
     folder = RunFolder.open(
         run,
         COMMAND,
-        config=_resolved(settings, paths, mode, teacher, output),
+        config=_resolved(settings, inputs.paths, mode, teacher, output),
         seeds={"seed": settings.seed},
         resume=resume,
         overwrite=overwrite,
@@ -100,20 +100,22 @@ def synthesize(
     )
     if target is not None:
         check_output(target, overwrite=overwrite or folder.resumed)
-    for path in input_files(paths, apart=run):
+    for path in inputs.files(apart=run):
         folder.manifest.add_input(path)
     folder.check_inputs()
     with ExitStack() as stack:
         model, usage = _teacher(stack, mode, teacher, settings, folder, usage)
         writing = open_mode(mode, settings, model)
-        measure = None if settings.encoder is None else coverage_measure(settings.encoder)
+        measure = coverage_measure(settings.encoder)
         stack.enter_context(folder)
         for torn in folder.path.glob(".partial-*"):  # of a run that was killed while it wrote
             torn.unlink()
-        count = write_records(input_sets(given, settings), folder.file(DOCUMENTS_NAME), overwrite=True)
-        if not count:
-            raise DataError("expected at least one document, found none", path=paths[0] if paths else None)
-        work = Writing(folder, settings, writing, measure, count, window, on_progress or (lambda *_: None))
+        count = write_records(inputs.documents(), folder.file(DOCUMENTS_NAME), overwrite=True)
+        if not count + len(inputs.not_read):
+            raise DataError("expected at least one document, found none")
+        work = Writing(
+            folder, settings, writing, inputs.not_read, measure, count, window, on_progress or (lambda *_: None)
+        )
         # A mode may say itself that its documents are to begin together; else its teacher does.
         work.write(lockstep=bool(getattr(writing, "lockstep", getattr(model, "lockstep", False))))
         summary = {**work.summary(), "usage": None if usage is None else usage.to_dict()}

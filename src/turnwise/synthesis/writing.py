@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import IO, Any
 
@@ -11,6 +11,7 @@ from turnwise.dialogue import Dialogue, Document
 from turnwise.llm.drive import run_all
 from turnwise.run import RunFolder, atomic_path, package_versions
 from turnwise.synthesis.chain import ChainTurn, Mode, Written
+from turnwise.synthesis.covering import Measure
 from turnwise.synthesis.filters import LEFT_OUT, Filters
 from turnwise.synthesis.inputs import SET
 from turnwise.synthesis.results import DIALOGUES_NAME, FAILED_NAME, read_documents_of
@@ -19,8 +20,6 @@ from turnwise.synthesis.summary import SetFigures, all_of
 
 OnProgress = Callable[[str, int, int], None]
 """Called with the stage (`dialogues`), documents done, and documents in all."""
-Measure = Callable[[Document, Dialogue], float]
-"""The coverage rate of a dialogue, from 0 to 1."""
 
 
 class Writing:
@@ -30,7 +29,8 @@ class Writing:
         folder: The open run folder; it holds the documents already.
         settings: What is asked of a dialogue.
         mode: Who writes.
-        measure: Measures the coverage rate; None leaves it out.
+        not_read: Inputs that could not be read (see `turnwise.synthesis.inputs.Inputs`).
+        measure: Measures how much of a document is covered; None leaves it out.
         total: How many documents there are.
         window: Most documents at work at once.
         on_progress: Told after every document.
@@ -41,6 +41,7 @@ class Writing:
         folder: RunFolder,
         settings: SynthesisConfig,
         mode: Mode,
+        not_read: Sequence[Mapping[str, Any]],
         measure: Measure | None,
         total: int,
         window: int,
@@ -49,6 +50,7 @@ class Writing:
         self._folder = folder
         self._settings = settings
         self._mode = mode
+        self._not_read = not_read
         self._measure = measure
         self._total = total
         self._window = window
@@ -60,6 +62,9 @@ class Writing:
     def write(self, *, lockstep: bool) -> None:
         """Write dialogues and failures as they come, each file whole or not at all."""
         with atomic_path(self._folder.file(FAILED_NAME)) as partial, partial.open("wb") as failed:
+            for one in self._not_read:
+                self._set(str(one[SET])).not_read()
+                failed.write(encode_json({**one, "reason": "not_read"}) + b"\n")
             dialogues = self._dialogues(failed, lockstep=lockstep)
             write_dialogues(dialogues, self._folder.file(DIALOGUES_NAME), overwrite=True)
 
@@ -74,18 +79,20 @@ class Writing:
             name = str(document.metadata.get(SET, ""))
             if kept.prompt:
                 self._prompts.add(kept.prompt)
-            coverage = None
+            coverage: dict[str, float] = {}
             if dialogue is not None:
                 dialogue.metadata.update({SET: name} if name else {})
-                coverage = self._measure(document, dialogue) if self._measure is not None else None
-                if coverage is not None:
-                    dialogue.metadata.setdefault("checks", {})["coverage_rate"] = coverage
-            self._sets.setdefault(name, SetFigures(name)).add(document, kept, coverage=coverage)
+                coverage = self._measure(document, dialogue) if self._measure is not None else {}
+                dialogue.metadata["checks"] = {**dialogue.metadata.get("checks", {}), **coverage}
+            self._set(name).add(document, kept, coverage)
             if len(kept.turns) < len(raw.turns) or dialogue is None:
                 failed.write(encode_json(self._failure(document, raw, kept, dialogue)) + b"\n")
             self._on_progress("dialogues", done, self._total)
             if dialogue is not None:
                 yield dialogue
+
+    def _set(self, name: str) -> SetFigures:
+        return self._sets.setdefault(name, SetFigures(name))
 
     def _failure(self, document: Document, raw: Written, kept: Written, dialogue: Dialogue | None) -> dict[str, Any]:
         """What failed.jsonl holds of a document that gave no dialogue, or only its first turns."""
