@@ -175,17 +175,20 @@ def _run(config: SynthesisConfig, *, resume: bool, overwrite: bool) -> Synthesis
 def _print(done: SynthesisResult) -> None:
     summary = done.summary
     sets = summary["sets"] + ([summary["all"]] if len(summary["sets"]) > 1 else [])
-    columns = ("set", "documents", "dialogues", "turns", *(name.replace("_", " ") for name in _SHARES))
-    rows = [
-        (one["set"] or "-", one["documents"], one["dialogues"], one["turns"], *(_percent(one[key]) for key in _SHARES))
-        for one in sets
-    ]
-    print_table(f"Dialogues by {summary['mode']}", columns, rows)
-    if summary["all"]["logic"]:
-        names = list(summary["all"]["logic"])
-        shares = [(one["set"] or "-", *(_percent(one["logic"].get(name)) for name in names)) for one in sets]
-        print_table("Turns by logic type", ("set", *names), shares)
-    dropped = [(one["set"] or "-", *item) for one in sets[: len(summary["sets"])] for item in one["dropped"].items()]
+    shares = [name for name in _SHARES if any(one[name] is not None for one in sets)]
+    print_table(
+        f"Dialogues by {summary['mode']}",
+        ("set", "documents", "dialogues", "turns", *(name.replace("_", " ") for name in shares)),
+        [
+            (_name(one), one["documents"], one["dialogues"], one["turns"], *(_percent(one[key]) for key in shares))
+            for one in sets
+        ],
+    )
+    names = list(summary["all"]["logic"])
+    if names:
+        rows = [(name, *(_percent(one["logic"].get(name)) for one in sets)) for name in names]
+        print_table("Turns by logic type", ("type", *map(_name, sets)), rows)
+    dropped = [(_name(one), *item) for one in sets[: len(summary["sets"])] for item in one["dropped"].items()]
     if dropped:
         print_table("Documents without a dialogue", ("set", "reason", "documents"), dropped)
     for text in summary["notes"]:
@@ -216,6 +219,10 @@ def _range(text: str) -> list[int]:
     if found is None:
         raise ConfigError(f"--turns: expected a number or a range such as 8-12, found {text!r}")
     return [int(found[1]), int(found[2] or found[1])]
+
+
+def _name(one: Mapping[str, Any]) -> str:
+    return str(one["set"] or "-")
 
 
 def _percent(share: float | None) -> str:
