@@ -112,7 +112,7 @@ def test_an_input_that_cannot_be_read_is_listed_and_the_rest_is_written(docs):
 
 def test_pairs_for_a_generator_hold_the_documents_and_their_chains(docs):
     found = result("synthesize docs --output run --export-generator-data pairs.jsonl")
-    pairs = list(read_dialogues(found["generator_data"]))
+    pairs = list(read_dialogues(found["generator_data"]["path"]))
     for pair, document, dialogue in zip(
         pairs, read_documents_of(docs / "run"), read_dialogues_of(docs / "run"), strict=True
     ):
@@ -121,12 +121,12 @@ def test_pairs_for_a_generator_hold_the_documents_and_their_chains(docs):
             turn.assistant for turn in turns_of(dialogue)
         ]
     alone = result("synthesize --output run --export-generator-data later.jsonl")
-    assert alone["pairs"] == len(pairs) == 2
+    assert alone["generator_data"] == {"path": "later.jsonl", "pairs": 2, "left_out": {}}
     assert (docs / "later.jsonl").read_bytes() == (docs / "pairs.jsonl").read_bytes()
 
 
 def test_a_generator_is_asked_just_as_it_was_trained(docs):
-    """The pairs' messages are those that mode cod sends; a server that knows them all by heart gives the chains back."""
+    """The pairs ask as mode cod does: a server that knows them by heart gives the same dialogues back."""
     invoke("synthesize docs --output run --turns 4 --export-generator-data pairs.jsonl")
     known = {
         json.dumps([one.to_dict() for one in pair.messages[:-1]]): pair.messages[-1].text

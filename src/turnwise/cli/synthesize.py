@@ -141,10 +141,9 @@ def synthesize(
     report = build_synthesis_report(done.run)
     note(f"dialogues: {done.output}")
     note(f"report: {report}")
-    where = {"run": str(done.run), "output": str(done.output), "report": str(report)}
+    where: dict[str, Any] = {"run": str(done.run), "output": str(done.output), "report": str(report)}
     if export_generator_data is not None:
-        where["generator_data"] = str(export_generator_data)
-        _write_pairs(done.run, export_generator_data, overwrite=overwrite or resume)
+        where["generator_data"] = _write_pairs(done.run, export_generator_data, overwrite=overwrite or resume)
     if json:
         print_json({**done.summary, **where, "warnings": done.warnings(), "exit_code": done.exit_code})
     if done.exit_code:
@@ -200,18 +199,19 @@ def _print(done: SynthesisResult) -> None:
 def _export(run: Path, target: Path, *, overwrite: bool, json: bool) -> None:
     from turnwise.synthesis.results import run_and_file
 
-    count = _write_pairs(run_and_file(run)[0], target, overwrite=overwrite)
+    written = _write_pairs(run_and_file(run)[0], target, overwrite=overwrite)
     if json:
-        print_json({"generator_data": str(target), "pairs": count})
+        print_json({"generator_data": written})
 
 
-def _write_pairs(run: Path, target: Path, *, overwrite: bool) -> Mapping[str, int]:
+def _write_pairs(run: Path, target: Path, *, overwrite: bool) -> dict[str, Any]:
     from turnwise.synthesis.generator import export_generator_data
 
     counts = export_generator_data(run, target, overwrite=overwrite)
-    left = "".join(f", left out {count:,}: {reason}" for reason, count in counts.items() if reason != "written")
-    note(f"generator data: {target}, {counts['written']:,} pairs{left}")
-    return counts
+    left = {reason: count for reason, count in counts.items() if reason != "written"}
+    said = "".join(f", left out {count:,} ({reason})" for reason, count in left.items())
+    note(f"generator data: {target}, {counts['written']:,} pairs{said}")
+    return {"path": str(target), "pairs": counts["written"], "left_out": left}
 
 
 def _range(text: str) -> list[int]:
