@@ -141,6 +141,29 @@ def wilt(options: Options) -> None:
     run_benchmark(make, options)
 
 
+@app.command("closed-book")
+@with_options
+def closed_book(
+    options: Options,
+    instruction: Annotated[
+        str | None,
+        typer.Option(help='A line after every question, such as "Answer in a few words." Default: none.'),
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of a reply. Default: 64.")] = None,
+) -> None:
+    """Questions of a SQuAD-style file, asked without their paragraphs: F1, exact match, contained; scored by program.
+
+    Example: turnwise evaluate closed-book --data squad.json --model runs/first/model --output runs/closed
+    """
+
+    def make(config: EvaluateConfig) -> Any:
+        from turnwise.evaluation.closed_book import ClosedBook
+
+        return construct(ClosedBook, config, needed(config.data, "closed-book"))
+
+    run_benchmark(make, options, instruction=instruction, max_tokens=max_tokens)
+
+
 @app.command("loss")
 def loss(
     model: Annotated[str | None, typer.Option(help="Folder or hub name of a causal language model.")] = None,

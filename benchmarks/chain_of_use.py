@@ -1,0 +1,111 @@
+"""The chain of use: documents, extractive dialogues of them, `turnwise train` (ReSURE), questions about the documents.
+
+    python benchmarks/chain_of_use.py base WORK        a small base model that has read none of the documents
+    python benchmarks/chain_of_use.py dialogues WORK   extractive dialogues of both sets of documents; the questions
+    python benchmarks/chain_of_use.py train WORK       `turnwise train` on each set
+    python benchmarks/chain_of_use.py score WORK       `turnwise evaluate closed-book` and `loss`, every model and set
+    python benchmarks/chain_of_use.py collect WORK     docs/results/chain_of_use.{md,json}
+
+Two sets of SQuAD 2.0 paragraphs, of different articles. Each set has a model that is trained on dialogues of it, and is
+the other's control: same base, same number of steps, same kind of dialogues, other documents. The questions are
+SQuAD's own, written by people who saw the paragraph; no model is trained on one. The base model has read other
+articles, and dialogues about services (sgd).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from itertools import islice
+from pathlib import Path
+
+DATA = Path(os.environ.get("TURNWISE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+SETS = {"a": ("Normans", "Steam_engine", "Warsaw"), "b": ("Huguenot", "Harvard_University", "Yuan_dynasty")}
+PARAGRAPHS = 8
+"""Of each article, the first ones."""
+DIALOGUES = 3
+"""Of each paragraph, with seeds 0, 1, ..."""
+PIECE = 60
+"""Most words of a piece of text that the base model reads."""
+VOCABULARY, HIDDEN, LAYERS = 3000, 128, 3
+MAX_LENGTH = 768
+BASE_STEPS = int(os.environ.get("CHAIN_BASE_STEPS", "1200"))
+STEPS = int(os.environ.get("CHAIN_STEPS", "400"))
+TRAINER = {
+    "max_steps": STEPS,
+    "per_device_train_batch_size": 8,
+    "learning_rate": 1.5e-3,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 20,
+    "max_length": MAX_LENGTH,
+    "logging_steps": 20,
+    "save_strategy": "no",
+}
+SEED = 0
+
+
+def documents(name: str) -> list:
+    """The paragraphs of a set."""
+    from turnwise.data.read import read_documents
+
+    every = list(read_documents(DATA / "squad2"))
+    return [one for title in SETS[name] for one in islice((d for d in every if d.title == title), PARAGRAPHS)]
+
+
+def reading() -> list:
+    """What the base model reads: pieces of other articles as replies to their titles, first turns about services."""
+    import random
+
+    from turnwise.data.read import read_dialogues, read_documents
+    from turnwise.dialogue import Dialogue, Message
+
+    kept = {title for titles in SETS.values() for title in titles}
+    texts = {
+        one.text: one
+        for one in (*read_documents(DATA / "squad2"), *read_documents(DATA / "xquad" / "xquad.en.json"))
+        if one.title not in kept
+    }
+    read = []
+    for one in texts.values():
+        words = one.text.split()
+        for start in range(0, len(words), PIECE):
+            reply = " ".join(words[start : start + PIECE])
+            asked = Message("user", str(one.title).replace("_", " "))
+            read.append(Dialogue([asked, Message("assistant", reply)], id=f"{one.id}/{start}"))
+    services = [
+        Dialogue(one.messages[:6], id=one.id) for one in read_dialogues(DATA / "sgd" / "train.jsonl.gz", limit=1000)
+    ]
+    both = [*read, *read, *services]
+    random.Random(SEED).shuffle(both)
+    return both
+
+
+def base(work: Path) -> None:
+    """Tokenizer and model, trained on every token."""
+    import torch
+
+    from turnwise.study.base_model import pretrain, small_llama, train_tokenizer
+
+    torch.set_num_threads(1)
+    dialogues = reading()
+    texts = (message.text for dialogue in dialogues for message in dialogue.messages)
+    tokenizer = train_tokenizer(texts, VOCABULARY)
+    model = small_llama(len(tokenizer), hidden=HIDDEN, layers=LAYERS, max_length=1024, seed=SEED)
+    losses = pretrain(
+        model,
+        tokenizer,
+        dialogues,
+        steps=BASE_STEPS,
+        batch_size=16,
+        seed=SEED,
+        report=lambda step, loss: step % 50 == 0 and print(step, round(loss, 3), file=sys.stderr, flush=True),
+    )
+    model.save_pretrained(work / "base")
+    tokenizer.save_pretrained(work / "base")
+    facts = {"parameters": model.num_parameters(), "dialogues": len(dialogues), "final_loss": sum(losses[-50:]) / 50}
+    (work / "base.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    {"base": base}[sys.argv[1]](Path(sys.argv[2]))
