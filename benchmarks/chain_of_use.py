@@ -14,8 +14,10 @@ articles, and dialogues about services (sgd).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
@@ -24,18 +26,19 @@ DATA = Path(os.environ.get("TURNWISE_DATA", Path(__file__).parents[2] / "shared"
 SETS = {"a": ("Normans", "Steam_engine", "Warsaw"), "b": ("Huguenot", "Harvard_University", "Yuan_dynasty")}
 PARAGRAPHS = 8
 """Of each article, the first ones."""
-DIALOGUES = 3
+DIALOGUES = 6
 """Of each paragraph, with seeds 0, 1, ..."""
+TURNS = (8, 8)
 PIECE = 60
 """Most words of a piece of text that the base model reads."""
 VOCABULARY, HIDDEN, LAYERS = 3000, 128, 3
-MAX_LENGTH = 768
+MAX_LENGTH = 1024
 BASE_STEPS = int(os.environ.get("CHAIN_BASE_STEPS", "1200"))
 STEPS = int(os.environ.get("CHAIN_STEPS", "400"))
 TRAINER = {
     "max_steps": STEPS,
-    "per_device_train_batch_size": 8,
-    "learning_rate": 1.5e-3,
+    "per_device_train_batch_size": 4,
+    "learning_rate": 1e-3,
     "lr_scheduler_type": "cosine",
     "warmup_steps": 20,
     "max_length": MAX_LENGTH,
@@ -91,7 +94,7 @@ def base(work: Path) -> None:
     dialogues = reading()
     texts = (message.text for dialogue in dialogues for message in dialogue.messages)
     tokenizer = train_tokenizer(texts, VOCABULARY)
-    model = small_llama(len(tokenizer), hidden=HIDDEN, layers=LAYERS, max_length=1024, seed=SEED)
+    model = small_llama(len(tokenizer), hidden=HIDDEN, layers=LAYERS, max_length=MAX_LENGTH, seed=SEED)
     losses = pretrain(
         model,
         tokenizer,
@@ -107,5 +110,76 @@ def base(work: Path) -> None:
     (work / "base.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
+def dialogues(work: Path) -> None:
+    """`WORK/NAME.jsonl`, and the questions about the same documents: `NAME.squad.json`, `NAME.golds.jsonl`."""
+    from turnwise.synthesis.extractive import Extractive
+
+    from turnwise.data.write import write_dialogues
+    from turnwise.dialogue import Dialogue, Message
+    from turnwise.synthesis.chain import to_dialogue
+
+    for name in SETS:
+        every, golds, articles = [], [], []
+        for document in documents(name):
+            for seed in range(DIALOGUES):
+                mode = Extractive(turns=TURNS, seed=seed)
+                written = asyncio.run(mode.write(document))
+                if written.turns:
+                    made = to_dialogue(document, written, mode)
+                    every.append(Dialogue(made.messages, id=f"{made.id}/{seed}", source=name))
+            asked = [one for one in document.metadata["qas"] if not one["is_impossible"]]
+            paragraph = {"id": document.id, "context": document.text, "qas": asked}
+            articles.append({"title": document.title, "paragraphs": [paragraph]})
+            golds += [
+                Dialogue(
+                    [Message("user", one["question"]), Message("assistant", one["answers"][0]["text"])], id=one["id"]
+                )
+                for one in asked
+            ]
+        write_dialogues(every, work / f"{name}.jsonl")
+        write_dialogues(golds, work / f"{name}.golds.jsonl")
+        (work / f"{name}.squad.json").write_text(json.dumps({"version": "2.0", "data": articles}), encoding="utf-8")
+        print(name, len(articles), "documents", len(every), "dialogues", len(golds), "questions", file=sys.stderr)
+
+
+def turnwise(*arguments: object) -> None:
+    """Run a command of turnwise with this Python."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "turnwise", *map(str, arguments)], check=True, env=environment)
+
+
+def train(work: Path, only: str = "") -> None:
+    """`turnwise train` with ReSURE on each set, from the same base."""
+    for name in SETS:
+        if only in ("", name):
+            config = {
+                "model": str(work / "base"),
+                "data": [str(work / f"{name}.jsonl")],
+                "method": "resure",
+                "trainer": TRAINER,
+                "seed": SEED,
+                "output": str(work / f"run-{name}"),
+            }
+            path = work / f"train-{name}.yaml"
+            path.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+            turnwise("train", path, "--overwrite")
+
+
+def score(work: Path) -> None:
+    """Every model on every set's questions: what it answers, scored as it stands and by its first sentence; losses."""
+    models = {"base": work / "base", **{f"run-{name}": work / f"run-{name}" / "model" for name in SETS}}
+    for name in SETS:
+        for model, path in models.items():
+            folder = work / "score" / f"{model}-on-{name}"
+            asked = ["evaluate", "closed-book", "--data", work / f"{name}.squad.json"]
+            turnwise(*asked, "--model", path, "--output", folder / "whole", "--overwrite")
+            given = ["--answers", folder / "whole", "--first-sentence"]
+            turnwise(*asked, *given, "--output", folder / "first", "--overwrite")
+            golds = ["--data", work / f"{name}.golds.jsonl", "--output", folder / "loss", "--overwrite"]
+            turnwise("evaluate", "loss", "--model", path, *golds)
+
+
 if __name__ == "__main__":
-    {"base": base}[sys.argv[1]](Path(sys.argv[2]))
+    {"base": base, "dialogues": dialogues, "train": train, "score": score}[sys.argv[1]](
+        Path(sys.argv[2]), *sys.argv[3:]
+    )

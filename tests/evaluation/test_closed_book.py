@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import ConfigError, DataError
-from turnwise.evaluation.closed_book import MEASURES, ClosedBook, measure, token_f1, tokens
+from turnwise.evaluation.closed_book import MEASURES, ClosedBook, first_sentence, measure, token_f1, tokens
 from turnwise.llm.chat import ChatReply
 from turnwise.llm.drive import run_all, run_one
 from turnwise.llm.scripted import ScriptedModel
@@ -119,6 +119,30 @@ def test_scores_become_a_table_of_the_three_measures(tmp_path):
     failed = {"no_answer": 1}
     assert rows == {"f1": (0.75, 2, failed), "exact": (0.5, 2, failed), "contains": (1.0, 2, failed)}
     assert [row.name for row in table.rows] == list(MEASURES)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" France. It lies in Europe.", "France"),
+        ("At 3.5 km. Far.", "At 3.5 km"),  # a point inside a number ends nothing
+        ("France", "France"),
+        ("法国。它在欧洲。", "法国"),
+        ("France\nEurope.", "France"),
+        ("", ""),
+    ],
+)
+def test_the_first_sentence_ends_at_a_full_stop_before_white_space(text, expected):
+    assert first_sentence(text) == expected
+
+
+def test_a_reply_that_explains_itself_can_be_scored_by_its_first_sentence(tmp_path):
+    """The whole reply has 5 tokens, 1 of them shared: 2*1/(5+1); the first sentence is the gold answer."""
+    path = squad(tmp_path, [question("1?", "Rollo")])
+    for whole, expected in ((ClosedBook(path), 1 / 3), (ClosedBook(path, first_sentence=True), 1)):
+        _, judgments = scored(whole, lambda request: "Rollo. He came from Norway.")
+        assert judgments[0].score == pytest.approx(expected)
+    assert judgments[0].prompt == "closed-book-first-sentence@1"
 
 
 def test_an_empty_reply_is_a_wrong_answer_and_no_missing_one(tmp_path):

@@ -150,6 +150,9 @@ def closed_book(
         typer.Option(help='A line after every question, such as "Answer in a few words." Default: none.'),
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of a reply. Default: 64.")] = None,
+    first_sentence: Annotated[
+        bool, typer.Option("--first-sentence", help="Score what a reply says up to its first full stop.")
+    ] = False,
 ) -> None:
     """Questions of a SQuAD-style file, asked without their paragraphs: F1, exact match, contained; scored by program.
 
@@ -161,7 +164,8 @@ def closed_book(
 
         return construct(ClosedBook, config, needed(config.data, "closed-book"))
 
-    run_benchmark(make, options, instruction=instruction, max_tokens=max_tokens)
+    own = {"instruction": instruction, "max_tokens": max_tokens, "first_sentence": first_sentence or None}
+    run_benchmark(make, options, **own)
 
 
 @app.command("loss")

@@ -30,10 +30,11 @@ from turnwise.llm.chat import ChatModel, Sampling
 from turnwise.synthesis.chain import language_of
 
 MEASURES = ("f1", "exact", "contains")
-PROMPT = "closed-book@1"
+PROMPT, FIRST = "closed-book@1", "closed-book-first-sentence@1"
 MAX_TOKENS = 64
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+_FULL_STOP = re.compile(r"[.!?](?=\s|$)|[。！？]|\n")
 _HAN = re.compile("([\u3400-\u4dbf\u4e00-\u9fff])")
 
 
@@ -45,6 +46,7 @@ class ClosedBook(Benchmark):
             `text`. Questions without an answer (`is_impossible`) are not asked, and counted in `left_out`.
         instruction: A line after every question, for example "Answer in a few words."; "" for none.
         max_tokens: Most tokens of a reply; replies are greedy.
+        first_sentence: Score what a reply says up to its first full stop: for models that answer, then explain.
 
     Attributes:
         left_out: Questions that are not asked, by reason.
@@ -61,12 +63,14 @@ class ClosedBook(Benchmark):
         *,
         instruction: str = "",
         max_tokens: int = MAX_TOKENS,
+        first_sentence: bool = False,
     ) -> None:
         if max_tokens < 1:
             raise ConfigError(f"expected max_tokens of at least 1, found {max_tokens}")
         self._data = data
         self._instruction = instruction
         self._sampling = Sampling(temperature=0, max_tokens=max_tokens)
+        self._first_sentence = first_sentence
         self._items: list[Item] | None = None
         self.left_out: dict[str, int] = {}
 
@@ -96,6 +100,8 @@ class ClosedBook(Benchmark):
         if failure is not None:
             metadata["answer_failure"] = failure
         model = str(answer.metadata.get("model", ""))
+        if self._first_sentence:
+            text = first_sentence(text)
         scores = measure(text, golds, language=language)
         return [
             Judgment(
@@ -104,7 +110,7 @@ class ClosedBook(Benchmark):
                 model,
                 "program",
                 criterion,
-                PROMPT,
+                FIRST if self._first_sentence else PROMPT,
                 metadata=metadata,
                 **({"score": scores[criterion]} if is_given(failure) else {"unscored": "no_answer"}),
             )
@@ -167,6 +173,13 @@ def measure(reply: str, golds: Sequence[str], *, language: Literal["en", "zh"] =
         "exact": float(any(said == gold for gold in wanted)),
         "contains": float(any(_holds(said, gold) for gold in wanted)),
     }
+
+
+def first_sentence(text: str) -> str:
+    """Up to the first full stop, question or exclamation mark before white space, or the first line's end."""
+    begun = text.lstrip()
+    found = _FULL_STOP.search(begun)
+    return begun if found is None else begun[: found.start()]
 
 
 def tokens(text: str, *, language: Literal["en", "zh"] = "en") -> list[str]:
