@@ -179,7 +179,96 @@ def score(work: Path) -> None:
             turnwise("evaluate", "loss", "--model", path, *golds)
 
 
+RESULTS = Path(__file__).parents[1] / "docs" / "results" / "chain_of_use.json"
+ROLES = {
+    "before": {"a": "base", "b": "base"},
+    "trained on them": {"a": "run-a", "b": "run-b"},
+    "trained on others": {"a": "run-b", "b": "run-a"},
+}
+"""Whose answers to the questions about a set."""
+
+
+def read_scores(work: Path, role: str) -> dict[str, dict[str, float]]:
+    """For each measure, the score of each question of both sets."""
+    found: dict[str, dict[str, float]] = {}
+    for name, model in ROLES[role].items():
+        folder = work / "score" / f"{model}-on-{name}"
+        for way in ("whole", "first"):
+            for line in (folder / way / "judgments.jsonl").read_text(encoding="utf-8").splitlines():
+                one = json.loads(line)
+                label = one["criterion"] if way == "whole" else f"{one['criterion']}, first sentence"
+                found.setdefault(label, {})[f"{name}/{one['item']}"] = one["score"]
+        for line in (folder / "loss" / "dialogue_losses.jsonl").read_text(encoding="utf-8").splitlines():
+            one = json.loads(line)
+            found.setdefault("log-probability per token", {})[f"{name}/{one['id']}"] = -one["loss_by_turn"]["0"]
+    return found
+
+
+def collect(work: Path) -> None:
+    """All means and paired differences, with intervals over questions, as JSON and as Markdown tables on stdout."""
+    from statistics import fmean
+
+    from turnwise.run import package_versions
+    from turnwise.statistics.resampling import bootstrap_interval, paired_bootstrap_interval
+
+    scores = {role: read_scores(work, role) for role in ROLES}
+    figures: dict = {"means": {}, "differences": {}, "by set": {}}
+    for label in scores["before"]:
+        questions = sorted(scores["before"][label])
+        of_role = {role: [scores[role][label][one] for one in questions] for role in ROLES}
+        figures["means"][label] = {
+            role: {"mean": fmean(values), "interval": bootstrap_interval(values, n=2000), "n": len(values)}
+            for role, values in of_role.items()
+        }
+        mine = of_role["trained on them"]
+        figures["differences"][label] = {
+            f"minus {role}": {
+                "mean": fmean(a - b for a, b in zip(mine, of_role[role], strict=True)),
+                "interval": paired_bootstrap_interval(mine, of_role[role], n=2000),
+            }
+            for role in ("before", "trained on others")
+        }
+        figures["by set"][label] = {
+            name: {
+                role: fmean(scores[role][label][one] for one in questions if one.startswith(f"{name}/"))
+                for role in ROLES
+            }
+            for name in SETS
+        }
+    summaries = {name: json.loads((work / f"run-{name}" / "summary.json").read_text()) for name in SETS}
+    figures["training"] = {
+        name: {key: one[key] for key in ("method", "steps", "train_loss", "wall_seconds")}
+        for name, one in summaries.items()
+    }
+    figures["base"] = json.loads((work / "base.json").read_text())
+    figures["settings"] = {
+        "sets": SETS,
+        "paragraphs": PARAGRAPHS,
+        "dialogues": DIALOGUES,
+        "turns": TURNS,
+        "base_steps": BASE_STEPS,
+        "trainer": TRAINER,
+        "seed": SEED,
+    }
+    figures["versions"] = package_versions()
+    RESULTS.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    print_tables(figures)
+
+
+def print_tables(figures: dict) -> None:
+    """The tables of docs/results/chain_of_use.md."""
+
+    def cell(one: dict, sign: str = "") -> str:
+        return f"{one['mean']:{sign}.4f} ({one['interval'][0]:{sign}.4f} to {one['interval'][1]:{sign}.4f})"
+
+    print("| measure | " + " | ".join(ROLES) + " |\n|---|" + "---|" * len(ROLES))
+    for label, of_role in figures["means"].items():
+        print(f"| {label} | " + " | ".join(cell(of_role[role]) for role in ROLES) + " |")
+    print("\n| trained on them, minus | before | trained on others |\n|---|---|---|")
+    for label, of_role in figures["differences"].items():
+        print(f"| {label} | " + " | ".join(cell(one, "+") for one in of_role.values()) + " |")
+
+
 if __name__ == "__main__":
-    {"base": base, "dialogues": dialogues, "train": train, "score": score}[sys.argv[1]](
-        Path(sys.argv[2]), *sys.argv[3:]
-    )
+    commands = {"base": base, "dialogues": dialogues, "train": train, "score": score, "collect": collect}
+    commands[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
