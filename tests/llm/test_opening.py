@@ -194,10 +194,10 @@ def test_a_local_model_gets_the_settings_that_are_its_own(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "turnwise.llm.local", module)
     folder = tmp_path / "model"
     folder.mkdir()
-    settings = ClientConfig(batch_size=3, device="cpu", dtype="float32", max_length=99)
+    settings = ClientConfig(batch_size=3, device="cpu", dtype="float32", max_length=99, constrained=True)
     for spec in (str(folder), f"local:{folder}"):
         model = turnwise.open_model(spec, settings, cache=tmp_path / "c.sqlite")
         last = run_one(model.reply(ASK)).cached
     assert last
-    expected = {"batch_size": 3, "device": "cpu", "dtype": "float32", "max_length": 99}
+    expected = {"batch_size": 3, "device": "cpu", "dtype": "float32", "max_length": 99, "constrained": True}
     assert asked == [(str(folder), expected)] * 2

@@ -186,6 +186,33 @@ def k_bench(
     )
 
 
+@app.command("closed-book")
+@with_options
+def closed_book(
+    options: Options,
+    instruction: Annotated[
+        str | None,
+        typer.Option(help='A line after every question, such as "Answer in a few words." Default: none.'),
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of a reply. Default: 64.")] = None,
+    first_sentence: Annotated[
+        bool, typer.Option("--first-sentence", help="Score what a reply says up to its first full stop.")
+    ] = False,
+) -> None:
+    """Questions of a SQuAD-style file, asked without their paragraphs: F1, exact match, contained; scored by program.
+
+    Example: turnwise evaluate closed-book --data squad.json --model runs/first/model --output runs/closed
+    """
+
+    def make(config: EvaluateConfig) -> Any:
+        from turnwise.evaluation.closed_book import ClosedBook
+
+        return construct(ClosedBook, config, needed(config.data, "closed-book"))
+
+    own = {"instruction": instruction, "max_tokens": max_tokens, "first_sentence": first_sentence or None}
+    run_benchmark(make, options, **own)
+
+
 @app.command("loss")
 def loss(
     model: Annotated[str | None, typer.Option(help="Folder or hub name of a causal language model.")] = None,

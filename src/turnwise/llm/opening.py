@@ -84,6 +84,7 @@ def _local(spec: str, settings: ClientConfig) -> ChatModel | None:
         device=settings.device,
         dtype=settings.dtype,
         max_length=settings.max_length,
+        constrained=settings.constrained,
     )
 
 

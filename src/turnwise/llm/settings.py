@@ -55,6 +55,9 @@ class ClientConfig(StrictModel):
     device: str | None = Field(None, description="local models: `cpu`, `cuda:1`, ...; null: a GPU where there is one")
     dtype: str | None = Field(None, description="local models: `float32`, `bfloat16`, ...; null: as stored")
     max_length: int | None = Field(None, ge=1, description="local models: most tokens of request and reply together")
+    constrained: bool = Field(
+        False, description="local models: replies to a schema are drawn to follow it (extra `constrained`)"
+    )
 
     @field_validator("sampling")
     @classmethod
