@@ -125,3 +125,21 @@ def test_documents_without_sentences_or_too_long_ones_fail_with_a_reason():
     assert (written.failure, requests) == ("too_long", [])
     with pytest.raises(ConfigError, match="at least 1"):
         CodStepwise(ScriptedModel(lambda _: ""), turns=0)
+
+
+def test_a_planner_that_always_asks_for_the_same_is_given_another_sentence_each_time():
+    """Three sentences of the document speak of a bridge; the fourth turn finds nothing that was not used."""
+
+    def script(request):
+        reply = json.loads(teacher_reply(request.messages))
+        return json.dumps({**reply, "search": ["bridge"]} if "search" in reply else reply)
+
+    written, requests, _ = write(script=script, turns=4)
+    spans = [turn.span for turn in written.turns]
+    assert [span and span.text for span in spans] == [
+        "The bridge was opened in 1890.",
+        "Fowler and Baker designed the bridge.",
+        "A second bridge carries the motorway.",
+        None,
+    ]
+    assert requests[-1].schema["properties"]["used"]["maximum"] == 0
