@@ -189,14 +189,7 @@ def _of_clause(sentence: str, clause: Clause, known: Collection[str]) -> Iterato
             answer = reason[1].rstrip(".")
             yield Question(f"Why {front} {body.strip()}{tail}?", answer, "why", reason.start(1), 1, lean)
     yield from _where_and_who(sentence, clause, front, tail)
-    count = _COUNT.match(clause.rest)
-    if count and not re.match(r" (?:and|or)\b", clause.rest[count.end() :]):
-        after = clause.rest[count.end() :].strip()
-        end = f" {clause.base}" if clause.base else ""
-        yield Question(
-            _joined(f"How many {count[2]} {front}{end}", after) + f"{tail}?",
-            clause.rest[count.start(1) : count.end(2)], "number", clause.rest_start + count.start(1), 1, lean,
-        )  # fmt: skip
+    yield from _how_many(clause, front, tail)
     if clause.verb in ("is", "are", "was", "were") and _DEFINES.match(clause.rest):
         person = _PERSON_NOUN.search(clause.rest[:60]) and clause.subject[0].isupper()
         who = "Who" if person and not clause.subject.startswith(("The ", "A ", "An ")) else "What"
@@ -211,8 +204,36 @@ def _of_clause(sentence: str, clause: Clause, known: Collection[str]) -> Iterato
     if not lean and len(rest.split()) >= 3:
         opener = _subject_word(subject)
         where = clause.subject_start
-        yield Question(f"{opener} {clause.verb} {rest}{tail}?", clause.subject, "who", where, 2)
+        yield Question(
+            f"{opener} {_third_person(clause.verb, clause.helper)} {rest}{tail}?", clause.subject, "who", where, 2
+        )
     yield Question(f"{raised(front)} {whole}{tail}?", "", "whether", 0, 6, lean)
+
+
+def _how_many(clause: Clause, front: str, tail: str) -> Iterator[Question]:
+    count = _COUNT.match(clause.rest)
+    if count is None or re.match(r" (?:and|or)\b", clause.rest[count.end() :]):
+        return
+    answer, start = clause.rest[count.start(1) : count.end(2)], clause.rest_start + count.start(1)
+    measured = re.match(r" (high|long|wide|deep|tall|old|thick)\b", clause.rest[count.end() :])
+    if measured:
+        yield Question(f"How {measured[1]} {front}{tail}?", answer, "number", start, 1, clause.leaning)
+        return
+    after = clause.rest[count.end() :].strip()
+    end = f" {clause.base}" if clause.base else ""
+    text = _joined(f"How many {count[2]} {front}{end}", after) + f"{tail}?"
+    yield Question(text, answer, "number", start, 1, clause.leaning)
+
+
+def _third_person(verb: str, helper: str) -> str:
+    """The verb as it stands after "who": of a plural present the singular."""
+    if helper != "do":
+        return verb
+    if verb == "have":
+        return "has"
+    if verb.endswith(("s", "x", "z", "ch", "sh", "o")):
+        return f"{verb}es"
+    return f"{verb[:-1]}ies" if verb.endswith("y") and verb[-2] not in "aeiou" else f"{verb}s"
 
 
 def _first_predicate(rest: str) -> str:
@@ -268,7 +289,8 @@ def _where_and_who(sentence: str, clause: Clause, front: str, tail: str) -> Iter
         and clause.helper in ("is", "are", "was", "were")
         and clause.rest[: agent.start()].strip()
     ):
-        kept = _joined(clause.rest[: agent.start()].strip(), clause.rest[agent.end() :].strip())
+        after = clause.rest[agent.end() :].strip()
+        kept = _joined(clause.rest[: agent.start()].strip(), "" if after.startswith(",") else after)
         start = clause.rest_start + agent.start(1)
         text = f"By whom {front} {_without_brackets(kept)}{tail}?"
         yield Question(text, agent[1], "who", start, 1, clause.leaning)

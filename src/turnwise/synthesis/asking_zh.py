@@ -23,14 +23,27 @@ _MEASURE = "|".join(_MEASURES.split())
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("date", re.compile(r"(?:公元前?|西元前?)?\d{2,4}年\d{1,2}月(?:\d{1,2}日)?")),
     ("year", re.compile(r"(?:公元前?|西元前?)?(?<!\d)\d{3,4}年(?!代|[前后来间])")),
-    ("decade", re.compile(r"(?:\d{1,2}|[一二三四五六七八九十]{1,3})世纪(?:\d{2}年代|[初末中]叶?)?|\d{4}年代")),
+    (
+        "decade",
+        re.compile(
+            r"(?:\d{1,2}|[一二三四五六七八九十]{1,3})世纪(?:\d{2}年代|[一二三四五六七八九]十年代|[初末中]叶?)?|\d{4}年代"
+        ),
+    ),
     ("day", re.compile(r"(?<![\d年])\d{1,2}月\d{1,2}日")),
     ("percent", re.compile(r"\d+(?:\.\d+)?[%％]|百分之[一二三四五六七八九十\d.]+")),
     ("count", re.compile(rf"(?<![\d.第])(\d[\d,.]*[多余]?[万亿千百]?[多余]?)({_MEASURE})")),
     ("work", re.compile(r"《[^《》]{1,30}》")),
     ("quoted", re.compile(r"“[^“”]{2,20}”|「[^「」]{2,20}」")),
-    ("person", re.compile(rf"[{_FOREIGN}]{{1,6}}(?:[·•‧][{_FOREIGN}]{{1,7}})+")),
-    ("latin", re.compile(r"(?<![A-Za-z\d])[A-Za-z][A-Za-z\d.'&-]+(?: [A-Za-z\d][A-Za-z\d.'&-]*){0,4}")),
+    (
+        "person",
+        re.compile(rf"[{_FOREIGN}]{{1,6}}(?:[·•‧][{_FOREIGN}]{{1,7}})+(?=[、，。（(的在于是和与及为被将曾从对等]|$)"),
+    ),
+    (
+        "latin",
+        re.compile(
+            r"(?<![A-Za-z\d<=/\"])(?=[a-z]{0,3}[A-Z])[A-Za-z][A-Za-z\d.'&-]+(?: [A-Za-z\d][A-Za-z\d.'&-]*){0,4}"
+        ),
+    ),
 )
 _WORDS: dict[str, tuple[str, QuestionKind]] = {
     "date": ("什么时候", "when"), "year": ("哪一年", "when"), "decade": ("什么年代", "when"), "day": ("哪一天", "when"),
@@ -46,7 +59,7 @@ _AGENT = re.compile(
 _NUMBER: tuple[str, QuestionKind] = ("多少", "number")
 _REASON = re.compile(r"(?:因为|由于|鉴于)([^，。；]{4,})")
 _DEFINES = re.compile(
-    r"^([^，。；：？！是为]{2,24}?)(（[^（）]*）)?(?:通常|一般|主要)?((?<![既不也就都便则只即而还又正总算像于但可却仍并])是(?!否|由|在|以|因)|指的是|是指|即)([^，。；]{4,})"
+    r"^([^，。；：？！是为]{2,24}?)(（[^（）]*）)?(?:通常|一般|主要)?((?<![既不也就都便则只即而还又正总算像于但可却仍并])是(?!否|由|在|以|因)|指的是|是指)([^，。；]{4,})"
 )
 _AROUND: tuple[tuple[re.Pattern[str], str, QuestionKind], ...] = ((_PLACE, "哪里", "where"), (_AGENT, "谁", "who"))
 _PERSON = re.compile(
@@ -60,6 +73,11 @@ _DOES = re.compile(
     r"取代|需要|具有|形成|产生|导致|造成|影响|利用|开始|进入|离开|前往|来到|返回)(了)?([^，。；：？！]{2,60})(?=[，。；：？！]|$)"
 )
 _ABOUT = ("关于{}，文中是怎么说的？", "文中提到{}时说了什么？", "{}的情况如何？", "有关{}的内容是什么？")
+OPEN = re.compile(
+    r"^(?:在|当|每当|由于|因为?|后因|虽然|尽管|如果|若|随着|除了|自|从|根据|为了|作为|经过|相较|鉴于)|既|不但|不仅|分别|包括"
+    r"|[前后时起中间]$"
+)
+"""Marks of a clause that does not stand alone."""
 _CLAUSE = re.compile(r"[^，；：,;]+[，；：,;]?")
 _LEANING = re.compile(r"^(?:他|她|它|其|该|此|这|本|因此|但|并|而|同时|另外|不过|然而|之后|随后|后来)")
 
@@ -89,10 +107,7 @@ def questions(sentence: str, phrases: tuple[str, ...] = ()) -> list[Question]:
     found = [one for one in found if 5 <= len(one.text) <= 110]
     found += [
         *_gaps(sentence),
-        *(
-            Question(_ABOUT[number % len(_ABOUT)].format(phrase), "", "about", rank=8)
-            for number, phrase in enumerate(phrases, start=len(sentence))
-        ),
+        *(Question(_ABOUT[len(phrase) % len(_ABOUT)].format(phrase), "", "about", rank=8) for phrase in phrases),
     ]
     kept: dict[str, Question] = {}
     for question in sorted(found, key=lambda one: one.rank):
@@ -143,7 +158,8 @@ def _replaced(sentence: str) -> Iterator[Question]:
 
 def _defined(sentence: str) -> Iterator[Question]:
     match = _PERSON_FIRST.match(sentence)
-    if match and _PERSON.search(match[2]) and not _LEANING.match(match[1]):
+    named = match is not None and not _LEANING.match(match[1]) and not OPEN.search(match[1]) and "的" not in match[1]
+    if match and named and _PERSON.search(match[2]):
         yield Question(
             f"{match[1]}是谁？", match[2].removeprefix("是"), "define", match.start(2) + match[2].startswith("是"), 0
         )
@@ -187,7 +203,7 @@ def _checked(sentence: str) -> Iterator[Question]:
     if len(text) < 12 and len(clauses) > 1:
         text += clauses[1][0]
     text = text.strip("，；：,;。！？!?. ")
-    if 10 <= len(text) <= 60 and not re.match(r"[（(]|注：", text):
+    if 10 <= len(text) <= 60 and not OPEN.search(re.split("[，；]", text)[-1]) and not re.match(r"[（(]|注：", text):
         yield Question(f"{text}，是这样吗？", "", "whether", 0, 6, bool(_LEANING.match(text)))
 
 

@@ -73,7 +73,7 @@ class Extractive:
         fewest, most = self.turns
         texts = [piece.text for piece in pieces]
         phrases = dict(zip((piece.start for piece in pieces), key_phrases(texts, language=language), strict=True))
-        teller = Teller(document, language, phrases, pool_of(texts, language), rng)
+        teller = Teller(document, language, pieces, phrases, pool_of(texts, language), rng)
         units = planning.room(pieces, language, fewest)
         if self.coverage is None:
             number = max(fewest, min(rng.randint(fewest, most), len(pieces)))

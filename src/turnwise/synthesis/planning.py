@@ -182,7 +182,8 @@ def logics(number: int, fits: Callable[[int, Logic], bool], rng: random.Random) 
     free = list(range(1, number))
     rng.shuffle(free)
     others: list[Logic] = [logic for logic in LOGIC_TYPES if logic != "question-answer"]
-    first = ["opinion-rebuttal", "question-question"]
+    # What needs most comes first: two whole sentences in a row, two in a row with phrases, something to swap.
+    first: list[Logic] = ["statement-explanation", "question-question", "opinion-rebuttal"]
     rest = [logic for logic in others if logic not in first]
     rng.shuffle(rest)
     again = ["opinion-rebuttal", "statement-explanation", "opinion-agreement", "statement-inquiry"]

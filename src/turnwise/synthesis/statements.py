@@ -35,9 +35,6 @@ _KINDS = (
 )
 """Kinds that can be swapped, the plainest first."""
 _JOINS = re.compile(r"^(?:但是|但|而且|而|并且|并|不过|然而|因此|所以|同时|此外|另外|于是|[（(]注：)[，,]?")
-_OPEN = re.compile(
-    r"^(?:在|当|由于|因为|虽然|尽管|如果|随着|除了|自|从|根据|为了)|既|不但|不仅|分别|包括|[前后时起中]，$"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +167,6 @@ def _first_clauses(text: str) -> str:
     kept = ""
     for part in parts:
         kept += part
-        if len(kept) >= 14 and _balanced(kept) and not _OPEN.search(part):
+        if len(kept) >= 14 and _balanced(kept) and not asking_zh.OPEN.search(part.rstrip("，；")):
             break
     return kept.rstrip("，；")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections import Counter
@@ -22,6 +23,7 @@ class Teller:
     Args:
         document: The document.
         language: Its language.
+        pieces: Its usable pieces, in order.
         phrases: Key phrases of each piece, by where it starts.
         pool: Per kind of entity, those of the document: what a wrong statement can say instead.
         rng: Source of all choices.
@@ -31,6 +33,7 @@ class Teller:
         self,
         document: Document,
         language: Language,
+        pieces: Sequence[Piece],
         phrases: Mapping[int, tuple[str, ...]],
         pool: Mapping[str, Sequence[str]],
         rng: random.Random,
@@ -42,7 +45,11 @@ class Teller:
         self._used: set[str] = set()
         self._openers: list[str] = []
         self._known = frozenset(re.findall(r"(?<![\w-])[a-z]{3,}(?![\w-])", document.text[:200_000]))
+        near = [(one, two) for one, two in itertools.pairwise(pieces) if two.sentence - one.sentence <= 1]
+        self._before = {two.start: one for one, two in near}
         self._planned: set[str] = set()
+        self._facts: dict[int, str | None] = {}
+        self._swaps: dict[tuple[int, int], statements.Swapped | None] = {}
         self._kinds: Counter[str] = Counter()
         title = re.sub(r"[\s_]+", " ", document.title or "").strip()
         if len(title.split()) > 1 and title[1:] == title[1:].lower():
@@ -74,13 +81,13 @@ class Teller:
             return self._swap(unit) is not None
         if logic == "question-question":
             return self._aspects(unit, units[place + 1]) is not None
-        stated = unit
-        if logic != "opinion-agreement":
-            stated = units[place - 1]
-            explains = logic == "statement-explanation"
-            if stated.piece.start == unit.piece.start or (explains and (unit.part or stated.part)):
-                return False
-        fact = self._fact(stated)
+        if logic == "opinion-agreement":
+            stated: Piece | None = unit.piece
+        elif logic == "statement-explanation":
+            stated = None if unit.part else self._before.get(unit.piece.start)
+        else:
+            stated = units[place - 1].piece if units[place - 1].piece.start != unit.piece.start else None
+        fact = self._fact(stated) if stated else None
         if fact is None or fact in self._planned:
             return False
         self._planned.add(fact)  # a fact is stated once in a dialogue
@@ -95,8 +102,8 @@ class Teller:
             makers.append((logic, self._ask_back(unit, after)))
         elif logic == "statement-inquiry" and before is not None:
             makers.append((logic, self._ask_on(unit, before)))
-        elif logic == "statement-explanation" and before is not None:
-            makers.append((logic, self._explained(unit, before)))
+        elif logic == "statement-explanation":
+            makers.append((logic, self._explained(unit)))
         elif logic == "opinion-rebuttal":
             makers.append((logic, self._rebutted(unit)))
         elif logic == "opinion-agreement":
@@ -178,7 +185,7 @@ class Teller:
             )
 
     def _ask_on(self, unit: Unit, before: Unit) -> Iterator[tuple[str, str]]:
-        fact = self._fact(before)
+        fact = self._fact(before.piece)
         near = 0 <= unit.piece.sentence - before.piece.sentence <= 1
         for question in self._for(unit, near=near) if fact else ():
             for shape in self._shuffled(self._words.STATE_ASK):
@@ -190,8 +197,9 @@ class Teller:
                 ask = self._rng.choice(self._words.ASK_ON).format(topic=topic)
                 yield user, reply + end + ("" if self._language == "zh" else " ") + ask
 
-    def _explained(self, unit: Unit, before: Unit) -> Iterator[tuple[str, str]]:
-        fact = self._fact(before)
+    def _explained(self, unit: Unit) -> Iterator[tuple[str, str]]:
+        """The sentence before is stated, and this one explains it."""
+        fact = self._fact(self._before[unit.piece.start])
         for shape in self._shuffled(self._words.STATE) if fact else ():
             yield shape.format(fact=fact), self._rng.choice(self._words.EXPLAIN).format(evidence=self._evidence(unit))
 
@@ -207,7 +215,7 @@ class Teller:
             )
 
     def _agreed(self, unit: Unit) -> Iterator[tuple[str, str]]:
-        fact = self._fact(unit)
+        fact = self._fact(unit.piece)
         for shape in self._shuffled(self._words.OPINION) if fact else ():
             yield shape.format(fact=fact), self._rng.choice(self._words.AGREE).format(evidence=self._evidence(unit))
 
@@ -261,13 +269,20 @@ class Teller:
             return text
         return f"“{text}”" if unit.only else unit.piece.text
 
-    def _fact(self, unit: Unit) -> str | None:
-        return statements.statement(unit.piece.text, self._language, self._known)
+    def _fact(self, piece: Piece) -> str | None:
+        start = piece.start
+        if start not in self._facts:
+            self._facts[start] = statements.statement(piece.text, self._language, self._known)
+        return self._facts[start]
 
     def _swap(self, unit: Unit) -> statements.Swapped | None:
+        if (unit.start, unit.end) in self._swaps:
+            return self._swaps[unit.start, unit.end]
         within = (unit.start - unit.piece.start, unit.end - unit.piece.start) if unit.part else None
         rng = random.Random(f"{unit.start}:{self._document.id}")
-        return statements.swapped(unit.piece.text, self._pool, self._language, rng, self._known, within)
+        swap = statements.swapped(unit.piece.text, self._pool, self._language, rng, self._known, within)
+        self._swaps[unit.start, unit.end] = swap
+        return swap
 
     def _aspects(self, unit: Unit, after: Unit) -> tuple[str, str] | None:
         """A key phrase of each of two units that differ."""
