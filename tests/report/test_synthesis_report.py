@@ -51,7 +51,8 @@ def test_the_page_shows_figures_by_set_and_why_documents_failed(run):
     figures = page.text("figures")
     assert "a 2 2 6 80.0 % 16.7 %" in figures
     assert "b 1 0 0 – –" in figures
-    assert "a 33.3 % 33.3 % 33.3 % 0.0 % 0.0 % 0.0 %" in figures
+    assert "logic type a b all question-answer 33.3 % – 33.3 %" in figures
+    assert "opinion-rebuttal 0.0 % – 0.0 %" in figures
     dropped = page.text("dropped")
     assert "33.3 % of the documents failed; the limit is 5.0 %." in dropped
     assert "b refused 1" in dropped

@@ -18,6 +18,8 @@ from turnwise.synthesis.results import COMMAND, read_summary
 
 REPORT_NAME = "report.html"
 
+_SHARES = ("grounded", "common_knowledge", "evidence_coverage", "lexical_coverage", "coverage_rate")
+
 
 def is_synthesis(folder: Path) -> bool:
     """Whether a folder is that of a synthesis, whatever became of it; False where it has no readable manifest."""
@@ -121,18 +123,7 @@ def _figures(summary: Mapping[str, Any]) -> Section:
     sets = list(summary["sets"])
     if len(sets) > 1:
         sets.append(summary.get("all") or {})
-    columns = [
-        "set",
-        "documents",
-        "dialogues",
-        "turns",
-        "grounded",
-        "common knowledge",
-        "evidence",
-        "lexical",
-        "coverage rate",
-    ]
-    shares = ("grounded", "common_knowledge", "evidence_coverage", "lexical_coverage", "coverage_rate")
+    shares = [name for name in _SHARES if any(one.get(name) is not None for one in sets)]
     rows = [
         [
             str(one.get("set") or MISSING),
@@ -141,14 +132,13 @@ def _figures(summary: Mapping[str, Any]) -> Section:
         ]
         for one in sets
     ]
+    columns = ["set", "documents", "dialogues", "turns", *(name.replace("_", " ") for name in shares)]
     section.tables.append(Table("Dialogues by input", columns, rows))
     names = list(dict.fromkeys(name for one in sets for name in one.get("logic") or ()))
     if names:
-        rows = [
-            [str(one.get("set") or MISSING), *(percent((one.get("logic") or {}).get(name)) for name in names)]
-            for one in sets
-        ]
-        section.tables.append(Table("Turns by logic type", ["set", *names], rows))
+        rows = [[name, *(percent((one.get("logic") or {}).get(name)) for one in sets)] for name in names]
+        columns = ["logic type", *(str(one.get("set") or MISSING) for one in sets)]
+        section.tables.append(Table("Turns by logic type", columns, rows))
     return section
 
 

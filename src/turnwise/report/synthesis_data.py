@@ -51,7 +51,7 @@ def read_synthesis_data(folder: Path, *, seed: int = 0, most: int = MOST_ITEMS, 
     found = Samples()
     found.dialogues = sum(1 for _ in read_lines(dialogues))
     found.failures = sum(not one.get("kept_turns") for one in read_lines(failures))
-    drawn = _drawn((Dialogue.from_dict(one) for one in read_lines(dialogues)), found.dialogues, seed, most)
+    drawn = map(Dialogue.from_dict, _drawn(read_lines(dialogues), found.dialogues, seed, most))
     told = {str(one.metadata.get("document")): one for one in drawn}
     whole = (one for one in read_lines(failures) if not one.get("kept_turns"))
     listed = _drawn(whole, found.failures, seed, most)
@@ -73,7 +73,7 @@ def read_synthesis_data(folder: Path, *, seed: int = 0, most: int = MOST_ITEMS, 
     return found
 
 
-def _drawn(records: Iterable[Any], count: int, seed: int, most: int) -> list[Any]:
+def _drawn(records: Iterable[dict[str, Any]], count: int, seed: int, most: int) -> list[dict[str, Any]]:
     wanted = set(random.Random(seed).sample(range(count), min(count, most)))
     return [one for place, one in enumerate(records) if place in wanted]
 

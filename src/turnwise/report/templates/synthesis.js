@@ -55,8 +55,8 @@
     line.append(make("span", `tag ${found === "word for word" ? "good" : found === "not found" ? "bad" : ""}`,
       `${found}${score}${where}`));
     for (const one of turn.notes) line.append(" ", bdi(one));
-    if (turn.search.length) line.append(" searched: ", bdi(turn.search.join("; ")));
-    if (turn.find && !turn.span) line.append(" claimed: ", bdi(turn.find));
+    if (turn.search.length) line.append(" · searched: ", bdi(turn.search.join("; ")));
+    if (turn.find && !turn.span) line.append(" · claimed: ", bdi(turn.find));
     return line;
   };
 
