@@ -331,8 +331,6 @@ def test_tables_of_the_page_on_synthesis_are_those_of_the_models():
 
 
 def test_the_commands_of_the_page_on_synthesis_run_on_its_document(reader):
-    for part in ("documents", "extractive", "teacher_modes"):
-        pytest.importorskip(f"turnwise.synthesis.{part}", reason=f"synthesis/{part}.py is not built yet")
     page = ROOT / "docs" / "synthesis.md"
     document = next(block for block in blocks(page) if block.info == ("text", "tides.txt"))
     (reader / "notes").mkdir()

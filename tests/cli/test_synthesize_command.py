@@ -17,9 +17,6 @@ from turnwise.run import read_manifest
 from turnwise.synthesis.generator import read_chain, turns_of
 from turnwise.synthesis.results import read_dialogues_of, read_documents_of, read_lines
 
-for part in ("documents", "extractive", "stepwise"):
-    pytest.importorskip(f"turnwise.synthesis.{part}", reason=f"synthesis/{part}.py is not built yet")
-
 LIGHTHOUSE = (
     "The lighthouse at Norham was built in 1871 by Ada Fenwick. It stands on a granite rock two miles from the shore. "
     "Its lamp burned colza oil until 1902. In that year the oil was replaced by an electric arc lamp. "
@@ -184,3 +181,14 @@ def test_a_configuration_file_holds_the_whole_command(docs):
     found = result("synthesize --config synthesis.yaml --set seed=4")
     assert found["all"]["turns"] == 4
     assert read_manifest(docs / "run" / "manifest.json")["seeds"] == {"seed": 4}
+
+
+def test_a_password_in_a_teachers_address_is_in_no_file_of_the_run(docs):
+    with chat_server(lambda body: '{"turns": []}') as server:
+        spec = f"m@{server.url.replace('http://', 'http://user:password99@')}?api-key=secretinquery"
+        invoke(f"synthesize more.txt --mode direct --teacher '{spec}' --output out", code=None)
+    files = [file for file in (docs / "out").rglob("*") if file.is_file()]
+    assert files
+    for file in files:
+        assert b"password99" not in file.read_bytes(), file
+        assert b"secretinquery" not in file.read_bytes(), file

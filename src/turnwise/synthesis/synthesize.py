@@ -15,6 +15,8 @@ from turnwise.data.write import check_output, write_dialogues, write_records
 from turnwise.dialogue import Document
 from turnwise.errors import ConfigError, DataError
 from turnwise.llm.drive import run_one
+from turnwise.llm.endpoint import without_login
+from turnwise.llm.settings import may_change
 from turnwise.run import RunFolder, write_json
 from turnwise.synthesis.chain import Mode
 from turnwise.synthesis.covering import coverage_measure
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from turnwise.llm.usage import Usage
 
 CACHE_NAME = "requests.sqlite"
-MAY_CHANGE = ("output", "cache", "client", "client.*", "max_failed")
+MAY_CHANGE = ("output", "cache", "max_failed", *may_change("client"))
 """Settings that a resumed run may set differently: they decide how it is asked, not what."""
 
 
@@ -165,6 +167,6 @@ def _resolved(
         **settings.model_dump(mode="json"),
         "documents": paths,
         "mode": str(named),
-        "teacher": teacher if isinstance(teacher, str | None) else teacher.name,
+        "teacher": without_login(teacher) if isinstance(teacher, str) else getattr(teacher, "name", None),
         "output": str(output),
     }
