@@ -74,6 +74,11 @@ def test_html_becomes_what_a_reader_sees():
     assert text == "Big one\n\nFirst part\n\nSecond bold,\nline.\n\n- a\n- b\n\n1 | 2\n3 | 4\n\n x\n   y\n\nEnd ©"
 
 
+def test_a_deep_page_is_no_trap():
+    """50,000 tags that are never closed: work that grows with the square of the depth would take minutes."""
+    assert html_text("<b>x" * 50_000)[0] == "x" * 50_000
+
+
 @pytest.mark.parametrize(
     "hidden",
     [

@@ -117,3 +117,10 @@ def test_spans_are_in_order_apart_exact_and_hold_every_character_that_is_not_spa
         assert not text[place : span.start].strip()
         place = span.end
     assert not text[place:].strip()
+
+
+@pytest.mark.parametrize("piece", ["Dr. ", "e.g. ", "（；", "...a ", '"。', "（a；"])
+def test_a_long_text_without_an_end_is_no_trap(piece):
+    """400,000 characters: work that grows with the square of the length would take minutes and more."""
+    text = piece * (400_000 // len(piece))
+    assert sum(len("".join(span.text.split())) for span in split_sentences(text)) == len("".join(text.split()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from html.parser import HTMLParser
 
 _DROPPED = frozenset(
@@ -50,6 +51,7 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self._open: list[tuple[str, bool]] = []
+        self._inside: Counter[str] = Counter()
         self._pieces: list[str] = []
         self._breaks = 0
         self._title: list[str] = []
@@ -63,6 +65,7 @@ class _Reader(HTMLParser):
             self._begin(tag)
         if tag not in _VOID:
             self._open.append((tag, dropping))
+            self._inside[tag] += 1
 
     def _begin(self, tag: str) -> None:
         if tag == "br":
@@ -77,19 +80,21 @@ class _Reader(HTMLParser):
             self._headings.append([])
 
     def handle_endtag(self, tag: str) -> None:
-        names = [name for name, _ in self._open]
-        if tag in names:
-            self._close_to(len(names) - 1 - names[::-1].index(tag))
+        if self._inside[tag]:
+            place = len(self._open) - 1
+            while self._open[place][0] != tag:
+                place -= 1
+            self._close_to(place)
 
     def handle_data(self, data: str) -> None:
-        inside = [name for name, _ in self._open]
-        if "title" in inside and "svg" not in inside:
+        inside = self._inside
+        if inside["title"] and not inside["svg"]:
             self._title.append(data)
         if self._dropping:
             return
-        if "h1" in inside:
+        if inside["h1"]:
             self._headings[-1].append(data)
-        if "pre" in inside:
+        if inside["pre"]:
             self._write((data.removeprefix("\n") if self._breaks else data).replace(" ", _KEPT))
             return
         text = _SPACE.sub(" ", data)
@@ -118,10 +123,11 @@ class _Reader(HTMLParser):
         for tag, dropped in reversed(self._open[place:]):
             if tag in _BLOCKS and not dropped:
                 self._break_before(tag)
+            self._inside[tag] -= 1
         del self._open[place:]
 
     def _break_before(self, tag: str) -> None:
-        close = tag in ("li", "tr") or (tag == "p" and any(name == "li" for name, _ in self._open))
+        close = tag in ("li", "tr") or (tag == "p" and self._inside["li"] > 0)
         self._breaks = max(self._breaks, 1 if close else 2)
 
     def _write(self, text: str) -> None:

@@ -98,9 +98,8 @@ def _follows_item(blocks: Sequence[str]) -> bool:
 
 def _in_table(tokens: Sequence[Any], place: int) -> bool:
     """Whether a row stands before this one in its table."""
-    for token in reversed(tokens[:place]):
-        if token.type == "tr_close":
+    while tokens[place].type != "table_open":
+        place -= 1
+        if tokens[place].type == "tr_close":
             return True
-        if token.type == "table_open":
-            return False
     return False
