@@ -16,7 +16,8 @@ _TIME = (
     rf"(?:(?:early|late|mid|about|around) )?(?:\d{{1,2}}(?:st|nd|rd|th)? (?:{_MONTHS}),? {_YEAR}"
     rf"|(?:{_MONTHS}) \d{{1,2}}(?:st|nd|rd|th)?(?:, {_YEAR})?|(?:{_MONTHS}),? {_YEAR}"
     rf"|the (?:early |late |mid-?)?\d{{1,2}}(?:st|nd|rd|th) (?:century|centuries)|the (?:early |late |mid-?)?{_YEAR}s"
-    rf"|{_YEAR}(?: (?:BC|AD|CE|BCE))?|\d{{1,4}} (?:BC|AD|CE|BCE))(?![\w%,.–-]?\d)(?! (?:and|or|to|[a-z]*s\b))"
+    rf"|{_YEAR}(?: (?:BC|AD|CE|BCE))?|\d{{1,4}} (?:BC|AD|CE|BCE)|[1-9]\d\d(?=$|[,.;]))"
+    r"(?![\w%,.–-]?\d)(?! (?:and|or|to|[a-z]*s\b))"
 )
 _WHEN = re.compile(rf"(?<![\w-])(in|on|since|until|by) ({_TIME})(?!\w)", re.IGNORECASE)
 _NAME = r"(?:[A-Z][\w'’-]+|[A-Z]\.)(?: (?:(?:of|of the|de|von|van) )?(?:[A-Z][\w'’-]+|[A-Z]\.))*"

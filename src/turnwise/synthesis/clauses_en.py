@@ -110,7 +110,7 @@ def parse(sentence: str) -> Clause | None:
     """
     begin, lead, aside = 0, "", False
     while match := _ADVERBS.match(sentence, begin):
-        begin = match.end()
+        begin, aside = match.end(), True
     if match := _LEAD.match(sentence, begin):
         lead, begin = match[0].rstrip(", "), match.end()
     elif match := _ASIDE.match(sentence, begin):

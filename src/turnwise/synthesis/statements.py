@@ -62,7 +62,7 @@ def statement(sentence: str, language: Language, known: Collection[str] = frozen
         return _held(short, language, "。")
     text = without_adverb(text)
     clause = parse(text)
-    if clause is not None and len(clause.rest.split()) >= 3:
+    if clause is not None and len(clause.rest.split()) >= 2:
         lead = f"{clause.lead}, " if clause.lead else ""
         text = f"{lead}{clause.subject} {clause.verb} {clause.rest}"
     elif not text[0].isupper():
