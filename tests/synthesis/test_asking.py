@@ -98,6 +98,12 @@ def test_base_forms_of_past_forms(past, base):
     assert past_base(past) == base
 
 
+def test_the_last_of_a_list_does_not_end_the_clause():
+    clause = parse("It runs several arts, cultural, and scientific museums.")
+    assert clause is not None
+    assert clause.rest == "several arts, cultural, and scientific museums"
+
+
 def test_base_forms_of_the_third_person():
     assert [present_base(word) for word in ("flows", "carries", "reaches", "gives", "towers")] == [
         "flow", "carry", "reach", "give", None,

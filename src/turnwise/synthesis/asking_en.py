@@ -202,7 +202,7 @@ def _of_clause(sentence: str, clause: Clause, known: Collection[str]) -> Iterato
         start = clause.rest_start - len(clause.verb) - 1
         if sentence[start : start + len(answer)] == answer:
             yield Question(f"What {front} do{tail}?", answer, "what", start, 4, lean)
-    if not lean and len(rest.split()) >= 3:
+    if not lean and len(rest.split()) >= 3 and not rest.startswith(("that ", "to ")):
         opener = _subject_word(subject)
         where = clause.subject_start
         yield Question(
@@ -286,6 +286,7 @@ def _where_and_who(sentence: str, clause: Clause, front: str, tail: str) -> Iter
     agent = _AGENT.search(clause.rest)
     if (
         agent
+        and not _DEFINES.match(clause.rest)
         and "," not in clause.rest[: agent.start()]
         and clause.helper in ("is", "are", "was", "were")
         and clause.rest[: agent.start()].strip()

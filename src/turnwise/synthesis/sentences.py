@@ -51,6 +51,7 @@ _FIRST_WORDS = _words(
     "today two under unlike until was we were what when where whether which while who why with within would yet you "
     "your"
 )
+_LOOK_BACK = 500
 _NARROWEST = 40
 """Lines below this width are taken as lines that were meant, not as a paragraph broken into lines."""
 
@@ -77,7 +78,7 @@ def split_sentences(text: str, language: str | None = None) -> list[Span]:
     """
     chinese = (language or language_of(text)) == "zh"
     lines = _Lines(text, chinese)
-    spans: list[Span] = []
+    places: list[tuple[int, int]] = []
     start = 0
     for found in _BREAK.finditer(text):
         if found["line"] is not None:
@@ -85,33 +86,35 @@ def split_sentences(text: str, language: str | None = None) -> list[Span]:
         else:
             end = _end_of(text, start, found, chinese)
         if end is not None and end > start:
-            _add(spans, text, start, end)
+            _add(places, text, start, end)
             start = end
-    _add(spans, text, start, len(text))
-    return spans
+    _add(places, text, start, len(text))
+    return [Span(begin, end, text[begin:end]) for begin, end in places]
 
 
-def _add(spans: list[Span], text: str, start: int, end: int) -> None:
+def _add(places: list[tuple[int, int]], text: str, start: int, end: int) -> None:
     piece = text[start:end]
     kept = piece.strip()
     if not kept:
         return
     begin = start + len(piece) - len(piece.lstrip())
-    if spans and not _LETTER.search(kept) and "\n" not in text[spans[-1].end : begin]:
-        begin = spans.pop().start  # a stray mark is no sentence of its own
-    end = start + len(piece.rstrip())
-    spans.append(Span(begin, end, text[begin:end]))
+    stop = start + len(piece.rstrip())
+    if places and not _LETTER.search(kept) and "\n" not in text[places[-1][1] : begin]:
+        begin = places.pop()[0]  # a stray mark is no sentence of its own
+    places.append((begin, stop))
 
 
 def _end_of(text: str, start: int, found: re.Match[str], chinese: bool) -> int | None:
     """Where the sentence that starts at `start` ends with this mark; None where it goes on."""
     mark, end = found["mark"], found.end()
     if _CHINESE_MARKS & set(mark) or (chinese and set(mark) <= set("；…")):
-        opened = text.count("（", start, end) + text.count("(", start, end)
-        if mark == "；" and opened > text.count("）", start, end) + text.count(")", start, end):
+        # Bounded, so that a text without any end takes no quadratic time.
+        near = max(start, end - _LOOK_BACK)
+        opened = text.count("（", near, end) + text.count("(", near, end)
+        if mark == "；" and opened > text.count("）", near, end) + text.count(")", near, end):
             return None
         closing = found["close"]
-        if '"' in closing and text.count('"', start, found.end("mark")) % 2 == 0:
+        if '"' in closing and text.count('"', near, found.end("mark")) % 2 == 0:
             # Straight quotes look alike; with an even number before it, this one opens the next sentence.
             end = found.end("mark") + closing.index('"')
         return end
@@ -138,7 +141,7 @@ def _goes_on(text: str, start: int, found: re.Match[str], following: str) -> boo
         return True
     if mark != ".":
         return False
-    if _NUMBER_OF_ITEM.fullmatch(text[start : found.start()].strip()):
+    if found.start() - start < _LOOK_BACK and _NUMBER_OF_ITEM.fullmatch(text[start : found.start()].strip()):
         return True
     before = _WORD_BEFORE.search(text, max(start, found.start() - 40), found.start())
     return before is not None and _is_short_form(before.group(), following, small)
