@@ -167,6 +167,11 @@ def _first_clauses(text: str) -> str:
     kept = ""
     for part in parts:
         kept += part
-        if len(kept) >= 14 and _balanced(kept) and not asking_zh.OPEN.search(part.rstrip("，；")):
+        if (
+            len(kept) >= 14
+            and len(re.sub(r"[\d年月日至初底，]", "", kept)) >= 8
+            and _balanced(kept)
+            and not asking_zh.OPEN.search(part.rstrip("，；"))
+        ):
             break
     return kept.rstrip("，；")
