@@ -16,7 +16,8 @@ _TIME = (
     rf"(?:(?:early|late|mid|about|around) )?(?:\d{{1,2}}(?:st|nd|rd|th)? (?:{_MONTHS}),? {_YEAR}"
     rf"|(?:{_MONTHS}) \d{{1,2}}(?:st|nd|rd|th)?(?:, {_YEAR})?|(?:{_MONTHS}),? {_YEAR}"
     rf"|the (?:early |late |mid-?)?\d{{1,2}}(?:st|nd|rd|th) (?:century|centuries)|the (?:early |late |mid-?)?{_YEAR}s"
-    rf"|{_YEAR}(?: (?:BC|AD|CE|BCE))?|\d{{1,4}} (?:BC|AD|CE|BCE))(?![\w%,.–-]?\d)(?! (?:and|or|to|[a-z]*s\b))"
+    rf"|{_YEAR}(?: (?:BC|AD|CE|BCE))?|\d{{1,4}} (?:BC|AD|CE|BCE)|[1-9]\d\d(?=$|[,.;]))"
+    r"(?![\w%,.–-]?\d)(?! (?:and|or|to|[a-z]*s\b))"
 )
 _WHEN = re.compile(rf"(?<![\w-])(in|on|since|until|by) ({_TIME})(?!\w)", re.IGNORECASE)
 _NAME = r"(?:[A-Z][\w'’-]+|[A-Z]\.)(?: (?:(?:of|of the|de|von|van) )?(?:[A-Z][\w'’-]+|[A-Z]\.))*"
@@ -201,7 +202,7 @@ def _of_clause(sentence: str, clause: Clause, known: Collection[str]) -> Iterato
         start = clause.rest_start - len(clause.verb) - 1
         if sentence[start : start + len(answer)] == answer:
             yield Question(f"What {front} do{tail}?", answer, "what", start, 4, lean)
-    if not lean and len(rest.split()) >= 3:
+    if not lean and len(rest.split()) >= 3 and not rest.startswith(("that ", "to ")):
         opener = _subject_word(subject)
         where = clause.subject_start
         yield Question(
@@ -285,6 +286,7 @@ def _where_and_who(sentence: str, clause: Clause, front: str, tail: str) -> Iter
     agent = _AGENT.search(clause.rest)
     if (
         agent
+        and not _DEFINES.match(clause.rest)
         and "," not in clause.rest[: agent.start()]
         and clause.helper in ("is", "are", "was", "were")
         and clause.rest[: agent.start()].strip()

@@ -9,7 +9,7 @@ from turnwise.synthesis.asking import Entity, Question, QuestionKind
 
 _HAN = "\u4e00-\u9fff"
 _FOREIGN = (
-    "阿艾埃安奥巴贝本比伯布查达戴丹德迪杜多恩尔法费芬弗福盖戈格古哈海汉赫亨胡华霍基加杰卡凯科克肯库拉莱赖兰朗劳勒雷里利林卢鲁路伦"
+    "保鲍博阿艾埃安奥巴贝本比伯布查达戴丹德迪杜多恩尔法费芬弗福盖戈格古哈海汉赫亨胡华霍基加杰卡凯科克肯库拉莱赖兰朗劳勒雷里利林卢鲁路伦"
     "罗洛马迈麦曼梅门蒙米莫姆穆纳奈内尼诺帕佩皮普奇乔切萨塞瑟森沙绍什史斯思苏索塔泰坦汤特提图托瓦威韦维温沃乌西希夏谢辛休雅亚扬耶"
     "伊依因英尤约泽詹珍朱兹佐伍柯琼莉娜丽黛莎妮"
 )
@@ -165,7 +165,7 @@ def _defined(sentence: str) -> Iterator[Question]:
         )
     match = _DEFINES.match(sentence)
     if match and not _LEANING.match(match[1]):
-        word = "谁" if _PERSON.search(match[4][-12:]) and len(match[1]) <= 12 else "什么"
+        word = "谁" if _PERSON.search(match[4].rstrip("。！？ ")[-4:]) and len(match[1]) <= 12 else "什么"
         answer = match[4] if "的" in match[4] else sentence[match.start(4) :]
         yield Question(f"{match[1]}是{word}？", answer.rstrip("。！？ "), "define", match.start(4), 0)
 

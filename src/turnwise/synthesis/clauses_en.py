@@ -35,6 +35,7 @@ _CUTS = re.compile(
     r"|, (?:the|a|an|this|these|it|he|she|they|there|[A-Z]\w+) (?:[\w-]+ ){0,4}?(?:is|are|was|were|has|had)\b"
     r"| and (?:he|she|it|they|this|there)\b"
 )
+_LAST_OF_LIST = re.compile(r", (?:and|or)\b")
 _TRAILING = re.compile(r" (?:often|also|typically|usually|generally|then|later|never|ever|always|still|now|\w{3,}ly)$")
 _NOT_INSIDE = words("he she they we i it then whilst")
 _NO_SUBJECT = words(
@@ -110,7 +111,7 @@ def parse(sentence: str) -> Clause | None:
     """
     begin, lead, aside = 0, "", False
     while match := _ADVERBS.match(sentence, begin):
-        begin = match.end()
+        begin, aside = match.end(), True
     if match := _LEAD.match(sentence, begin):
         lead, begin = match[0].rstrip(", "), match.end()
     elif match := _ASIDE.match(sentence, begin):
@@ -213,13 +214,14 @@ def _participle(later: list[str]) -> bool:
 
 
 def _clause_end(rest: str) -> str:
-    """The rest up to the end of its clause: the first comma, semicolon, colon, dash or relative pronoun."""
+    """The rest up to the end of its clause: a semicolon, colon or dash, or a comma with what begins a clause."""
     depth = 0
     for place, char in enumerate(rest):
         depth += (char in "([") - (char in ")]")
         inside_number = char == "," and rest[place - 1 : place].isdigit() and rest[place + 1 : place + 2].isdigit()
         date = char == "," and re.match(r", \d{4}\b", rest[place:]) and re.search(r"[A-Z][a-z]+ \d{1,2}$", rest[:place])
         ends = char in ";:—" or (char in ", " and _CUTS.match(rest, place) and rest[:place].count('"') % 2 == 0)
-        if depth <= 0 and ends and not inside_number and not date:
+        listed = _LAST_OF_LIST.match(rest, place) is not None and ", " in rest[:place]
+        if depth <= 0 and ends and not (inside_number or date or listed):
             return rest[:place].rstrip()
     return rest.rstrip(' .!?"”’')

@@ -62,7 +62,7 @@ def statement(sentence: str, language: Language, known: Collection[str] = frozen
         return _held(short, language, "。")
     text = without_adverb(text)
     clause = parse(text)
-    if clause is not None and len(clause.rest.split()) >= 3:
+    if clause is not None and len(clause.rest.split()) >= 2:
         lead = f"{clause.lead}, " if clause.lead else ""
         text = f"{lead}{clause.subject} {clause.verb} {clause.rest}"
     elif not text[0].isupper():
@@ -167,6 +167,11 @@ def _first_clauses(text: str) -> str:
     kept = ""
     for part in parts:
         kept += part
-        if len(kept) >= 14 and _balanced(kept) and not asking_zh.OPEN.search(part.rstrip("，；")):
+        if (
+            len(kept) >= 14
+            and len(re.sub(r"[\d年月日至初底，]", "", kept)) >= 8
+            and _balanced(kept)
+            and not asking_zh.OPEN.search(part.rstrip("，；"))
+        ):
             break
     return kept.rstrip("，；")

@@ -78,14 +78,14 @@ def past_base(word: str) -> str | None:
     """The base of a past form (`signed` is `sign`), or None where it is no past form that is known or regular."""
     if word in IRREGULAR:
         return IRREGULAR[word]
-    if not word.endswith("ed") or len(word) < 5 or word in _NOT_PAST:
+    if not word.endswith("ed") or len(word) < 4 or word in _NOT_PAST:
         return None
     stem = word[:-2]
     doubled = len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "aeiou"
     tries = [stem, word[:-1], *([stem[:-1]] if doubled else []), *([stem[:-1] + "y"] if stem[-1] == "i" else [])]
     known = [base for base in tries if base in REGULAR]
-    if known:
-        return known[0]
+    if known or len(word) < 5:
+        return known[0] if known else None
     if stem[-1] == "i":
         return stem[:-1] + "y"
     if doubled and stem[-1] not in "lsfz":

@@ -51,9 +51,9 @@ STATE = (
 )
 EXPLAIN = (
     "Yes, and the text goes on: {evidence}",
-    "That is so. To explain it further: {evidence}",
+    "That is so. The text adds: {evidence}",
     "Right, and there is more to it. {evidence}",
-    "Yes. What belongs to it: {evidence}",
+    "Yes. This belongs to it: {evidence}",
 )
 OPINION = (
     "I think {fact}",
