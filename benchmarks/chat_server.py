@@ -1,8 +1,9 @@
-"""A chat server that is fast enough not to be what is measured: one latency for all, a cap, and the same words back.
+"""A chat server that is fast enough not to be what is measured: a latency, a cap, and the same words back.
 
-`GET /v1/models` also says how many requests it has `answered`.
+The latency is one for all, or lies between two and is decided by the last 2,000 bytes of the request. `GET /v1/models`
+also says how many requests it has `answered`.
 
-Usage: python chat_server.py PORT LATENCY_SECONDS CAP
+Usage: python chat_server.py PORT LATENCY_SECONDS[-LATENCY_SECONDS] CAP
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import zlib
 
 
 def _http(status: str, body: dict) -> bytes:
@@ -43,7 +45,7 @@ TOO_MANY = _http("429 Too Many Requests", {"error": {"message": "too many at onc
 class Chat(asyncio.Protocol):
     """One connection; requests come one after another."""
 
-    latency = 0.2
+    latency = (0.2, 0.2)
     cap = 64
     at_work = 0
     answered = 0
@@ -61,6 +63,7 @@ class Chat(asyncio.Protocol):
         length = int(head[place + 15 :].split(b"\r\n", 1)[0]) if place >= 0 else 0
         if len(self.buffer) < end + 4 + length:
             return
+        body = self.buffer[end + 4 : end + 4 + length]
         self.buffer = self.buffer[end + 4 + length :]
         if head.startswith(b"get"):
             served = {"object": "list", "data": [{"id": "m", "object": "model"}], "answered": Chat.answered}
@@ -69,7 +72,9 @@ class Chat(asyncio.Protocol):
             self.transport.write(TOO_MANY)
         else:
             Chat.at_work += 1
-            asyncio.get_running_loop().call_later(Chat.latency, self.answer)
+            shortest, longest = Chat.latency
+            latency = shortest + (longest - shortest) * (zlib.crc32(body[-2000:]) % 1000) / 1000
+            asyncio.get_running_loop().call_later(latency, self.answer)
 
     def answer(self):
         Chat.at_work -= 1
@@ -78,7 +83,8 @@ class Chat(asyncio.Protocol):
 
 
 async def main() -> None:
-    Chat.latency, Chat.cap = float(sys.argv[2]), int(sys.argv[3])
+    shortest, _, longest = sys.argv[2].partition("-")
+    Chat.latency, Chat.cap = (float(shortest), float(longest or shortest)), int(sys.argv[3])
     server = await asyncio.get_running_loop().create_server(Chat, "127.0.0.1", int(sys.argv[1]))
     await server.serve_forever()
 

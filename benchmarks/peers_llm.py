@@ -92,7 +92,7 @@ RUNNERS = {"turnwise": run_turnwise, "inspect_ai_eval": run_inspect, "inspect_ai
 class Server:
     """chat_server.py in a process of its own."""
 
-    def __init__(self, latency: float, port: int) -> None:
+    def __init__(self, latency: float | str, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/v1"
         script = str(Path(__file__).with_name("chat_server.py"))
         self._process = subprocess.Popen([sys.executable, script, str(port), str(latency), str(CAP)])

@@ -237,6 +237,11 @@ def test_yaml_examples_are_configurations(block, tmp_path):
 
         load_config(EvaluateConfig, path)
         return
+    if block.info == ("yaml", "synthesize"):
+        from turnwise.synthesis.settings import SynthesisConfig
+
+        load_config(SynthesisConfig, path)
+        return
     if block.info == ("yaml", "study"):
         load_config(StudyConfig, path)
         return
@@ -317,6 +322,28 @@ def test_the_commands_of_the_page_on_evaluation_run(reader):
             for command in commands(block):
                 invoke(command)
     assert (reader / "runs" / "try" / "report.html").is_file()
+
+
+def test_tables_of_the_page_on_synthesis_are_those_of_the_models():
+    text = field_tables.SYNTHESIS.read_text(encoding="utf-8")
+    assert field_tables.filled(text) == text
+    assert all(f"<!-- fields: {name} -->" in text for name in field_tables.models_of_synthesis())
+
+
+def test_the_commands_of_the_page_on_synthesis_run_on_its_document(reader):
+    page = ROOT / "docs" / "synthesis.md"
+    document = next(block for block in blocks(page) if block.info == ("text", "tides.txt"))
+    (reader / "notes").mkdir()
+    (reader / "notes" / "tides.txt").write_text(document.text, encoding="utf-8")
+    for block in blocks(page):
+        if block.info == ("sh",):
+            for command in commands(block):
+                invoke(command)
+    assert (reader / "dialogues.jsonl.run" / "report.html").is_file()
+    assert (reader / "generator.jsonl").is_file()
+    summary = json.loads((reader / "dialogues.jsonl.run" / "summary.json").read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    assert all(f"`{key}`" in text for key in (*summary, *summary["all"], *summary["failed"]))
 
 
 def test_tables_of_the_page_on_studies_are_those_of_the_models_and_of_the_results():

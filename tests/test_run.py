@@ -111,6 +111,24 @@ def test_a_taken_folder_is_refused_with_the_ways_out(tmp_path):
     assert "--overwrite" in str(caught.value)
 
 
+def test_a_run_that_failed_before_it_wrote_anything_is_in_nobodys_way(tmp_path):
+    """A wrong key is mended and the command repeated, perhaps with other settings; with a first file it is a run."""
+    out, keep = tmp_path / "run", ["requests.sqlite*"]
+
+    def fail(writes=None, **options):
+        run = RunFolder.open(out, "evaluate", keep=keep, **options)
+        run.__enter__()
+        write_text(run.file(writes or "requests.sqlite"), "paid")
+        run.__exit__(ValueError, ValueError("wrong key"), None)
+
+    fail(config={"key": 1})
+    fail(config={"key": 2})
+    fail("answers.jsonl", config={"key": 3}, resume=True)
+    assert (out / "requests.sqlite").read_text() == "paid"
+    with pytest.raises(RunError, match="already holds a run"):
+        RunFolder.open(out, "evaluate", keep=keep, config={"key": 3})
+
+
 def test_a_folder_of_somebody_else_is_refused_even_with_overwrite(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     for options in ({}, {"overwrite": True}, {"resume": True}):

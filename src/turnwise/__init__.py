@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from turnwise.judging.records import Judgment
     from turnwise.llm.chat import ChatModel
     from turnwise.llm.opening import open_model
+    from turnwise.synthesis.synthesize import synthesize
     from turnwise.training.arguments import ReSUREConfig
     from turnwise.training.ledger import Ledger
     from turnwise.training.trainer import ReSURETrainer
@@ -47,6 +48,7 @@ _HOMES = {
     "open_model": "turnwise.llm.opening",
     "evaluate": "turnwise.evaluation.evaluate",
     "read_dialogues": "turnwise.data.read",
+    "synthesize": "turnwise.synthesis.synthesize",
     "write_dialogues": "turnwise.data.write",
 }
 
@@ -70,6 +72,7 @@ __all__ = [
     "evaluate",
     "open_model",
     "read_dialogues",
+    "synthesize",
     "write_dialogues",
 ]
 

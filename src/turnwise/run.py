@@ -212,7 +212,7 @@ class RunFolder:
             config: The resolved configuration.
             seeds: Seeds by name.
             resume: Continue the run that the folder holds. A folder without a run starts a new one.
-            overwrite: Remove what the folder holds.
+            overwrite: Remove what the folder holds. A run that failed before it wrote anything needs no leave.
             resume_may_change: Dotted configuration keys that a resumed run may set differently; `a.*` for all below.
             keep: Names of files (patterns such as `requests.sqlite*`) that outlive `overwrite`: what was paid for. A
                 folder that holds nothing else is free.
@@ -231,8 +231,9 @@ class RunFolder:
         if passive:
             return cls(path, manifest, passive=True)
         _check_writable(path)
-        taken = path.is_dir() and any(not _matches(entry.name, (_LOCK_NAME, *keep)) for entry in path.iterdir())
-        if not taken:
+        held = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+        held = {name for name in held if not _matches(name, (_LOCK_NAME, *keep))}
+        if not held or (held == {MANIFEST_NAME} and _failed_with_nothing(path)):
             return cls(path, manifest, keep=keep)
         if not (path / MANIFEST_NAME).exists():
             raise RunError(f"{path}: the folder is not empty and holds no turnwise run", hint="choose another --output")
@@ -358,6 +359,11 @@ def _lock(folder: Path) -> IO[bytes] | None:
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _failed_with_nothing(folder: Path) -> bool:
+    """Whether the run of a folder that holds its manifest alone ended with an error: there is nothing to lose."""
+    return read_manifest(folder / MANIFEST_NAME).get("status") == "failed"
 
 
 def _empty(folder: Path, keep: Sequence[str]) -> None:

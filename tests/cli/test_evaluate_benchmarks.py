@@ -42,6 +42,36 @@ def test_wilt_is_played_again_from_stored_answers_to_the_same_judgments(turnwise
     assert again["answers"]["model"]["stored"]["turns"] == {}
 
 
+def test_closed_book_questions_are_scored_by_program(turnwise, tmp_path):
+    """One question right, one wrong, one unanswerable: F1 1 and 0, and two items."""
+    answers = [{"text": "Rollo", "answer_start": 0}]
+    qas = [
+        {"question": "Who came first?", "answers": answers},
+        {"question": "Who came last?", "answers": answers},
+        {"question": "Why?", "answers": [], "is_impossible": True},
+    ]
+    record = {"title": "Normans", "paragraphs": [{"context": "Rollo came.", "qas": qas}]}
+    (tmp_path / "squad.json").write_text(json.dumps({"version": "2", "data": [record]}))
+    (tmp_path / "rules.jsonl").write_text('{"if": "first", "reply": "Rollo."}\n{"reply": "Nobody."}\n')
+    command = [
+        "evaluate",
+        "closed-book",
+        "--data",
+        "squad.json",
+        "--model",
+        "scripted:rules.jsonl",
+        "--max-tokens",
+        "9",
+    ]
+    code, done, err = turnwise(*command, "--instruction", "Be brief.", "--output", "run")
+    assert code == 0, err
+    assert (done["items"], done["left_out"], done["prompts"]) == (2, {"unanswerable": 1}, ["closed-book@1"])
+    rows = {row["name"]: (row["mean"], row["n"]) for row in done["tables"][0]["rows"]}
+    assert rows == {"f1": (0.5, 2), "exact": (0.5, 2), "contains": (0.5, 2)}
+    asked = [one["messages"][0]["content"] for one in read_lines(tmp_path / "run" / "answers.jsonl")]
+    assert asked == ["Who came first?\nBe brief.", "Who came last?\nBe brief."]
+
+
 def test_in_domain_takes_dialogues_of_your_own(turnwise, demo):
     command = ["evaluate", "in-domain", "--data", demo.held_out, "--sample", "4", "--dry-run"]
     code, done, err = turnwise(*command, "--output", "run")

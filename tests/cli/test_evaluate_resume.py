@@ -40,7 +40,14 @@ def start(tmp_path):
             command += ["--model", f"model@{server.url}", "--judge", f"judge@{server.url}", "--output", output]
             command += ["--set", f"client.max_concurrency={IN_FLIGHT}", "--json", *more]
             return subprocess.Popen(
-                command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
+                command,
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ},
+                # A shell without job control starts its background jobs deaf to Ctrl-C, and children inherit that.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
         yield server, run

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from chat_server import chat_server
 from typer.testing import CliRunner
 
 from turnwise.cli.main import app
@@ -47,7 +48,6 @@ SCRIPT = [
 
 @pytest.fixture
 def judge(tmp_path):
-    pytest.importorskip("turnwise.llm.opening")
     path = tmp_path / "judge.jsonl"
     path.write_text("\n".join(map(json.dumps, SCRIPT)), encoding="utf-8")
     return f"scripted:{path}"
@@ -113,7 +113,6 @@ def test_rewards_alone_give_no_overall(data, tmp_path):
 
 
 def test_too_many_unscored_judgments_end_with_exit_code_1(data, tmp_path):
-    pytest.importorskip("turnwise.llm.opening")
     script = tmp_path / "bad.jsonl"
     script.write_text('{"reply": "no verdict"}', encoding="utf-8")
     arguments = (data, "--judge", f"scripted:{script}", "--aspects", "friendliness", "--output", tmp_path / "run")
@@ -124,6 +123,28 @@ def test_too_many_unscored_judgments_end_with_exit_code_1(data, tmp_path):
     assert found["aspects"][0]["mean"] is None
     assert "6 of 6 judgments have no score" in done.stderr
     assert call(*arguments, "--overwrite", "--max-unscored", 1).exit_code == 0
+
+
+def test_what_was_paid_for_outlives_overwrite_and_a_limit_on_requests_ends_with_exit_code_1(data, tmp_path):
+    """Six dialogues, one aspect: six requests; four, then the other two, then none."""
+    with chat_server(lambda body: '{"explanation": "", "score": 7}') as server:
+        common = (
+            data,
+            "--judge",
+            f"m@{server.url}",
+            "--aspects",
+            "friendliness",
+            "--output",
+            tmp_path / "run",
+            "--json",
+        )
+        limited = call(*common, "--set", "max_requests=4", "--max-unscored", 1)
+        assert (limited.exit_code, last(limited)["aspects"][0]["unscored"]) == (1, {"limit": 2})
+        assert "--resume" in limited.stderr
+        assert call(*common, "--set", "headers.X-Team=a", "--max-unscored", 1, "--resume").exit_code == 0
+        anew = call(*common, "--overwrite")
+        assert (anew.exit_code, last(anew)["limit_reached"]) == (0, False)
+        assert (server.count, set(server.asked.values())) == (6, {1})
 
 
 @pytest.mark.parametrize(

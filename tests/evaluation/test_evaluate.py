@@ -6,6 +6,7 @@ import json
 from typing import ClassVar
 
 import pytest
+from chat_server import chat_server
 from demo import read_lines
 from sums import Sums, answers_right, judges_by_length
 
@@ -15,6 +16,8 @@ from turnwise.evaluation.evaluate import evaluate, recompute
 from turnwise.evaluation.stored_judgments import judgment_files
 from turnwise.llm.chat import ChatReply
 from turnwise.llm.scripted import ScriptedModel
+from turnwise.llm.settings import ClientConfig
+from turnwise.report import build_report
 from turnwise.run import read_manifest
 
 
@@ -315,3 +318,41 @@ def test_a_resumed_run_asks_again_only_for_answers_that_failed(tmp_path):
     assert len(mended.requests) == 2, "two turns of one item"
     assert done.exit_code == 0
     assert [one["id"] for one in read_lines(run / "answers.jsonl")] == ["sum-0", "sum-1", "sum-2"]
+
+
+def test_sampling_of_ones_own_is_in_the_notes_and_a_resumed_run_may_not_change_it(tmp_path):
+    script, run = tmp_path / "s.jsonl", tmp_path / "run"
+    script.write_text(json.dumps({"reply": "<think>[[1]]</think>4"}))
+    judge, common = judges_by_length(), {"model": f"scripted:{script}", "output": run}
+
+    def config(**client):
+        return {"client": ClientConfig(**client), "config": {"client": ClientConfig(**client).model_dump()}}
+
+    done = evaluate(Sums(1), judge=judge, **common, **config(sampling={"temperature": None}))
+    assert done.results["notes"] == ['all models asked with sampling of your own: {"temperature": null}']
+    reply = read_lines(run / "answers.jsonl")[0]["messages"][1]
+    assert (reply["content"], reply["thinking"]) == ("4", "[[1]]")
+    for client in ({"sampling": {"temperature": 1}}, {"sampling": {"temperature": None}, "keep_thinking": True}):
+        with pytest.raises(RunError, match="cannot resume with another configuration"):
+            evaluate(Sums(1), judge=judge, **common, **config(**client), resume=True)
+    again = config(sampling={"temperature": None}, max_tries=3, headers={"X-Team": "a"})
+    evaluate(Sums(1), judge=judge, **common, **again, resume=True)
+
+
+def test_why_answers_failed_is_said_and_not_only_that_they_did(tmp_path):
+    model = ScriptedModel(lambda request: ChatReply("", failure="request", detail="the prompt is too long"))
+    done = evaluate(Sums(2), model=model, judge=judges_by_length(), output=tmp_path / "run")
+    said = "answers: 4 of 4 replies are no whole answer (request 4); the first, sum-0 turn 0: the prompt is too long"
+    assert done.results["notes"] == [said]
+
+
+def test_a_password_in_an_address_is_in_no_file_of_the_run(tmp_path):
+    with chat_server(lambda body: "4") as server:
+        spec = f"m@{server.url.replace('http://', 'http://user:password99@')}?api-key=secretinquery"
+        for more in ({}, {"resume": True}, {"overwrite": True, "config": {"model": spec}}):
+            done = evaluate(Sums(1), model=spec, judge=judges_by_length(), output=tmp_path / "run", **more)
+    build_report(done.run)
+    assert server.headers["authorization"].startswith("Basic ")
+    for file in done.run.iterdir():
+        assert b"password99" not in file.read_bytes(), file
+        assert b"secretinquery" not in file.read_bytes(), file

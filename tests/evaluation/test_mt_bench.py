@@ -119,6 +119,17 @@ def test_a_failed_answer_is_no_answer_and_costs_no_judgment(published, answer, r
     assert published.tables(judgments)[0].rows[0].unscored == {"no_answer": reasons.count("no_answer")}
 
 
+def test_a_failed_answer_weighs_as_much_as_its_repeated_judgments_would(folder):
+    """Three repeats: of twelve judgments (two orders), those of the second turn, half of them, have no answer."""
+    benchmark = MTBench(folder, samples=3)
+    failed = answered(1, failures=(None, "server"))
+    scored = run_one(benchmark.score(failed, judge_of()))
+    compared = run_one(benchmark.compare(failed, answered(1, model="b"), judge_of("Verdict: [[A]]")))
+    for judgments, each in ((scored, 3), (compared, 6)):
+        assert [one.unscored for one in judgments] == [None] * each + ["no_answer"] * each
+        assert len({(one.turn, one.position, one.sample) for one in judgments}) == 2 * each
+
+
 def test_an_unscored_verdict_of_the_judge_is_counted_and_in_no_mean(published):
     replies = iter(["Rating: [[8]]", "I would rather not.", ChatReply("", failure="refused"), "[[4]]"])
     judge = judge_of(lambda request: next(replies))
@@ -197,7 +208,7 @@ def test_references_are_by_judge_and_another_judge_needs_to_be_told(folder, publ
         published.check(name, "pair")
     with pytest.raises(ConfigError, match=r"judge other; found those for: gpt-4") as error:
         published.check("other@https://host/v1")
-    assert "--references" in error.value.hint
+    assert f"--references {folder / 'reference_answer' / 'gpt-4.jsonl'}" in error.value.hint
     with pytest.raises(ConfigError, match="judge other"):
         run_one(published.score(answered(2), judge_of(name="other")))
     path = folder / "reference_answer" / "gpt-4.jsonl"

@@ -2,7 +2,8 @@
 
 What it does with a try of a request is decided in this order: `plan` (by a text in the request, one fault per try, the
 last one for all further tries), then `shares` (drawn from seed, request and number of the try), else it answers. What
-the answer *is* depends on the request alone (`verdict_of`), so a test knows every right score.
+the answer *is* depends on the request alone (`verdict_of`), so a test knows every right score. As a `teacher` it writes
+dialogues instead of scores, and the kinds of its answers are those of `scripted_teacher`.
 
 Every try is one line in the log, written before the reply leaves: `{"request": digest, "did": fault or "answer"}`.
 """
@@ -26,6 +27,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+_OTHER_NAME = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+)
+_ONE_VALUE = "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported."
 ANSWERED = ("answer", "two_choices")  # what a client can use
 
 
@@ -37,7 +42,9 @@ class Script:
         seed: Of the draws.
         shares: Share of the tries by fault.
         plan: From a text that occurs in the request to the faults of its first, second, ... try.
-        always: Share of the requests whose answer itself is `refused`, `truncated`, `garbled` or `echo`.
+        always: Share of the requests whose answer itself is `refused`, `truncated`, `garbled` or `echo`; of a teacher,
+            one of `scripted_teacher.FAULTS`.
+        teacher: Whether it answers our prompts of synthesis.
         latency_s: Seconds before any reply.
         most_at_once: With more requests than this at work, status 429.
         key: The key that is asked for; None asks for none.
@@ -53,6 +60,7 @@ class Script:
     most_at_once: int = 10_000
     key: str | None = None
     models: list[str] = field(default_factory=lambda: ["m"])
+    teacher: bool = False
 
 
 def digest_of(body: dict[str, Any]) -> str:
@@ -79,10 +87,14 @@ def verdict_of(digest: str, script: Script) -> tuple[str, int]:
     return kind, int(digest[:6], 16) % 10 + 1
 
 
-def _completion(text: Any, *, finish: str = "stop", choices: int = 1, refusal: str | None = None) -> bytes:
+def _completion(
+    text: Any, *, finish: str = "stop", choices: int = 1, refusal: str | None = None, thoughts: str = ""
+) -> bytes:
     message: dict[str, Any] = {"role": "assistant", "content": text}
     if refusal:
         message["refusal"] = refusal
+    if thoughts:
+        message["reasoning_content"] = thoughts
     words = len(str(text or "").split())
     body = {
         "id": "chatcmpl-1",
@@ -97,6 +109,10 @@ def _completion(text: Any, *, finish: str = "stop", choices: int = 1, refusal: s
 
 def _answer(body: dict[str, Any], script: Script, *, choices: int = 1) -> bytes:
     kind, score = verdict_of(digest_of(body), script)
+    if script.teacher:
+        from scripted_teacher import teacher_reply
+
+        return _completion(teacher_reply(body["messages"], kind), finish="length" if kind == "cut" else "stop")
     if "response_format" in body:
         return _completion(json.dumps({"score": score}), choices=choices)
     if kind == "refused":
@@ -177,6 +193,11 @@ def build_app(script: Script, log: Path) -> FastAPI:
             "503": lambda: error(503, "overloaded", **{"retry-after-ms": "20"}),
             "400": lambda: error(400, "the context is too long", "context_length_exceeded"),
             "400_filter": lambda: error(400, "against the policy", "content_filter"),
+            "400_limit_name": lambda: whole(content) if "max_tokens" not in body else error(400, _OTHER_NAME, "x"),
+            "400_temperature": lambda: whole(content) if "temperature" not in body else error(400, _ONE_VALUE, "x"),
+            "thinking": lambda: whole(_completion("<think>\nIs it [[1]]? No.\n</think>\n\nClear.\nRating: [[8]]")),
+            "reasoning_content": lambda: whole(_completion("Rating: [[8]]", thoughts="Is it [[1]]? No.")),
+            "only_reasoning": lambda: whole(_completion(None, thoughts="Is it [[1]]?")),
             "400_format": lambda: error(400, "response_format json_schema is not supported"),
             "403": lambda: error(403, "flagged"),
             "redirect": lambda: Response(status_code=307, headers={"location": "http://elsewhere.invalid/v1"}),

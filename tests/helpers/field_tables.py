@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 MIXTURES = PAGE.with_name("mixtures.md")
 EVALUATION = PAGE.with_name("evaluation.md")
+SYNTHESIS = PAGE.with_name("synthesis.md")
 STUDY = PAGE.with_name("study.md")
 MODELS = PAGE.with_name("models.md")
 _MARK = re.compile(r"(<!-- fields: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -44,6 +45,13 @@ def models_of_evaluation():
     from turnwise.evaluation.settings import EvaluateConfig
 
     return {"EvaluateConfig": EvaluateConfig}
+
+
+def models_of_synthesis():
+    """The models that the page on synthesis has a table of, by name."""
+    from turnwise.synthesis.settings import SynthesisConfig
+
+    return {"SynthesisConfig": SynthesisConfig}
 
 
 def models_of_studies():
@@ -80,6 +88,7 @@ def filled(text):
         **models_of_studies(),
         **models_of_clients(),
         **models_of_evaluation(),
+        **models_of_synthesis(),
     }
     return _MARK.sub(lambda found: found[1] + table(known[found[2]]) + found[3], text)
 
@@ -102,6 +111,6 @@ def _choices(annotation):
 
 
 if __name__ == "__main__":
-    for page in (PAGE, MIXTURES, STUDY, MODELS, EVALUATION):
+    for page in (PAGE, MIXTURES, STUDY, MODELS, EVALUATION, SYNTHESIS):
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
         sys.stdout.write(f"{page}\n")

@@ -312,7 +312,12 @@ for number, _ in enumerate(run_all(model.reply, requests, window=16)):
     print(number, flush=True)
 """
     running = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell without job control starts its background jobs deaf to Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert running.stdout.readline() == "0\n"
@@ -320,5 +325,6 @@ for number, _ in enumerate(run_all(model.reply, requests, window=16)):
         rest, errors = running.communicate(timeout=120)
     finally:
         running.kill()
+        running.communicate()
     assert "KeyboardInterrupt" in errors
     assert len(rest.splitlines()) < 2000

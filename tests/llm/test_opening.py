@@ -11,6 +11,7 @@ from turnwise.config import load_config
 from turnwise.errors import ConfigError, DataError, EndpointError
 from turnwise.llm.chat import ChatRequest
 from turnwise.llm.drive import run_one
+from turnwise.llm.endpoint import without_login
 from turnwise.llm.settings import ClientConfig
 from turnwise.llm.usage import Usage
 
@@ -112,9 +113,12 @@ def test_no_server_at_all_is_said_when_it_is_asked_and_not_tried_again():
         turnwise.open_model("http://127.0.0.1:9/v1")
     usage = Usage()
     model = turnwise.open_model("m@http://127.0.0.1:9/v1", usage=usage)
-    with pytest.raises(EndpointError, match=r"m@http://127.0.0.1:9/v1: no connection[\s\S]*is the server running"):
+    with pytest.raises(
+        EndpointError, match=r"m@http://127.0.0.1:9/v1: no connection[\s\S]*is the server running"
+    ) as caught:
         run_one(model.reply(ASK))
     assert usage.sent == 1
+    assert "ssl" not in str(caught.value)
 
 
 def test_a_cost_limit_needs_prices():
@@ -141,6 +145,37 @@ def test_a_secret_may_not_stand_in_the_settings_only_its_variable(tmp_path, monk
     assert "abcdefgh12345" not in settings.model_dump_json()
 
 
+@pytest.mark.parametrize(
+    "name", ["X-Auth-Token", "Ocp-Apim-Subscription-Key", "anthropic-api-key", "CF-Access-Client-Secret"]
+)
+def test_headers_that_look_like_secrets_are_taken_for_secrets(name):
+    with pytest.raises(ConfigError, match="write it as"):
+        load_config(ClientConfig, values={"headers": {name: "abc"}})
+
+
+def test_a_key_in_place_of_its_variables_name_is_refused_and_not_shown():
+    key = "sk-" + "secretsecret12345"
+    with pytest.raises(ConfigError, match="no name of an environment variable") as caught:
+        turnwise.open_model("m@https://example.com/v1", ClientConfig(api_key_env=key))
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "shown"),
+    [
+        ("m@http://user:password9@host:8000/v1?key=abc", "m@http://host:8000/v1"),
+        ("https://user@host/v1", "https://host/v1"),
+        ("m@http://host/v1?key=abc", "m@http://host/v1"),
+        ("m@http://user:pass@host:port/v1", "m@(an address that cannot be read)"),
+        ("m@http://host/v1/", "m@http://host/v1/"),
+        ("openai:gpt-4o", "openai:gpt-4o"),
+        ("runs/first/model", "runs/first/model"),
+    ],
+)
+def test_an_address_is_shown_without_what_opens_it(spec, shown):
+    assert without_login(spec) == shown
+
+
 def test_a_local_model_gets_the_settings_that_are_its_own(tmp_path, monkeypatch):
     """A bare folder and `local:` mean the same; the cache is the same as for endpoints."""
     import sys
@@ -159,10 +194,10 @@ def test_a_local_model_gets_the_settings_that_are_its_own(tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "turnwise.llm.local", module)
     folder = tmp_path / "model"
     folder.mkdir()
-    settings = ClientConfig(batch_size=3, device="cpu", dtype="float32", max_length=99)
+    settings = ClientConfig(batch_size=3, device="cpu", dtype="float32", max_length=99, constrained=True)
     for spec in (str(folder), f"local:{folder}"):
         model = turnwise.open_model(spec, settings, cache=tmp_path / "c.sqlite")
         last = run_one(model.reply(ASK)).cached
     assert last
-    expected = {"batch_size": 3, "device": "cpu", "dtype": "float32", "max_length": 99}
+    expected = {"batch_size": 3, "device": "cpu", "dtype": "float32", "max_length": 99, "constrained": True}
     assert asked == [(str(folder), expected)] * 2

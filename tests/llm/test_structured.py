@@ -58,6 +58,7 @@ def test_a_reply_that_does_not_follow_is_asked_for_again_with_what_is_wrong(bad,
     """The second request holds the first one, the bad reply, and a user turn with the problem and the schema."""
     reply, requests = ask(bad, GOOD)
     assert (reply.failure, json.loads(reply.text)) == (None, json.loads(GOOD))
+    assert reply.rejected == (bad,)
     first, second = requests
     assert list(second.messages[:1]) == list(first.messages)
     assert second.messages[1] == {"role": "assistant", "content": bad}

@@ -227,3 +227,8 @@ def test_a_rubric_of_quality_asks_for_as_many_turns_as_there_are():
     rubric = rubric_of("quality", exchanges(FRANCE))
     assert rubric.criteria == ("0", "1")
     assert rubric.version
+
+
+def test_a_line_break_inside_an_explanation_does_not_hide_the_verdict():
+    said = '{"evaluations": [{"turn": 1, "explanation": "Good.\nClear.", "score": 8}]}'
+    assert turn_verdict(said).scores == {"0": 8.0}

@@ -141,6 +141,78 @@ def wilt(options: Options) -> None:
     run_benchmark(make, options)
 
 
+@app.command("k-bench")
+@with_options
+def k_bench(
+    options: Options,
+    dialogues: Annotated[
+        Path | None, typer.Argument(metavar="DIALOGUES", help="Generated dialogues: a file, or their run folder.")
+    ] = None,
+    documents: Annotated[
+        list[str] | None,
+        typer.Option(help="What they were written about; may be repeated. Default: documents.jsonl beside DIALOGUES."),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Sentence embeddings for the coverage rate: a folder, a hub name, or minilm (extra embed; English). "
+            "Default: words are counted, and there is no average."
+        ),
+    ] = None,
+    coverage_only: Annotated[
+        bool, typer.Option("--coverage-only", help="The coverage alone; no judge is asked.")
+    ] = False,
+) -> None:
+    """Generated dialogues against their documents (K-BENCH): eight metrics by a judge, the coverage rate, the average.
+
+    Example: turnwise evaluate k-bench runs/r2s --judge openai:gpt-4o --encoder minilm --output runs/k
+    """
+
+    def make(config: EvaluateConfig) -> Any:
+        from turnwise.evaluation.k_bench import KBench
+
+        # Judgments that are stored need no dialogues for their tables.
+        given = config.options.get("dialogues", config.data)
+        data = "" if options.judgments is not None else needed(given, "k-bench")
+        return construct(KBench, config, data, elsewhere=("dialogues",), samples=config.samples)
+
+    run_benchmark(
+        make,
+        options,
+        dialogues=_text(dialogues),
+        documents=documents or None,
+        encoder=encoder,
+        coverage_only=True if coverage_only else None,
+    )
+
+
+@app.command("closed-book")
+@with_options
+def closed_book(
+    options: Options,
+    instruction: Annotated[
+        str | None,
+        typer.Option(help='A line after every question, such as "Answer in a few words." Default: none.'),
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of a reply. Default: 64.")] = None,
+    first_sentence: Annotated[
+        bool, typer.Option("--first-sentence", help="Score what a reply says up to its first full stop.")
+    ] = False,
+) -> None:
+    """Questions of a SQuAD-style file, asked without their paragraphs: F1, exact match, contained; scored by program.
+
+    Example: turnwise evaluate closed-book --data squad.json --model runs/first/model --output runs/closed
+    """
+
+    def make(config: EvaluateConfig) -> Any:
+        from turnwise.evaluation.closed_book import ClosedBook
+
+        return construct(ClosedBook, config, needed(config.data, "closed-book"))
+
+    own = {"instruction": instruction, "max_tokens": max_tokens, "first_sentence": first_sentence or None}
+    run_benchmark(make, options, **own)
+
+
 @app.command("loss")
 def loss(
     model: Annotated[str | None, typer.Option(help="Folder or hub name of a causal language model.")] = None,

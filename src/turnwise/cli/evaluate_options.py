@@ -13,8 +13,14 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from turnwise.cli.output import JsonFlag, OverwriteFlag, ResumeFlag, SetOption
-
-_MODEL = "a folder, local:NAME, MODEL@http://host/v1, http://host/v1, openai:MODEL, scripted:FILE"
+from turnwise.cli.request_options import (
+    MODEL_FORMS,
+    CacheOption,
+    ConfigOption,
+    DryRunFlag,
+    MaxCostOption,
+    MaxRequestsOption,
+)
 
 
 class Mode(StrEnum):
@@ -28,7 +34,7 @@ class Mode(StrEnum):
 class Options:
     """What every benchmark takes; None leaves a setting to the configuration file or its default."""
 
-    model: Annotated[str | None, typer.Option(help=f"Who answers: {_MODEL}.")] = None
+    model: Annotated[str | None, typer.Option(help=f"Who answers: {MODEL_FORMS}.")] = None
     judge: Annotated[str | None, typer.Option(help="Who judges, named as a model is.")] = None
     baseline: Annotated[str | None, typer.Option(help="The other model of a comparison.")] = None
     mode: Annotated[
@@ -48,18 +54,14 @@ class Options:
     gold_history: Annotated[
         bool, typer.Option("--gold-history", help="Show the model the benchmark's earlier replies, not its own.")
     ] = False
-    cache: Annotated[Path | None, typer.Option(help="File of answered requests. Default: OUTPUT/requests.sqlite.")] = (
-        None
-    )
-    max_cost: Annotated[float | None, typer.Option(min=0, help="Stop asking at this cost; needs prices.")] = None
-    max_requests: Annotated[int | None, typer.Option(min=0, help="Stop asking after as many requests.")] = None
+    cache: CacheOption = None
+    max_cost: MaxCostOption = None
+    max_requests: MaxRequestsOption = None
     max_unscored: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of unscored judgments that ends with exit code 1.")
     ] = None
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Scripts in place of all models: nothing is asked or paid.")
-    ] = False
-    config: Annotated[Path | None, typer.Option(help="Configuration file; options win over it.")] = None
+    dry_run: DryRunFlag = False
+    config: ConfigOption = None
     settings: SetOption = None
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The run folder.")] = None
     seed: Annotated[int | None, typer.Option(help="Seed of whatever the benchmark draws.")] = None

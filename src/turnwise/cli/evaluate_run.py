@@ -12,7 +12,7 @@ import typer
 from turnwise.cli.evaluate_options import Options
 from turnwise.cli.evaluate_progress import evaluation_progress
 from turnwise.cli.output import format_cell, note, print_json, print_table
-from turnwise.errors import ConfigError
+from turnwise.errors import ConfigError, EndpointError
 
 if TYPE_CHECKING:
     from turnwise.evaluation.benchmark import Benchmark
@@ -39,7 +39,11 @@ def run_benchmark(make: Make, options: Options, **own: Any) -> None:
         return
     if config.output is None:
         raise ConfigError("a run needs a folder to write to", hint="--output FOLDER")
-    done = _evaluate(make(config), options, config)
+    try:
+        done = _evaluate(make(config), options, config)
+    except EndpointError:
+        note("every reply so far is kept: once that is mended, the same command with --resume goes on")
+        raise
     _print(done, dry_run=config.dry_run)
     from turnwise.report import build_evaluation_report
 
@@ -89,7 +93,8 @@ def _evaluate(benchmark: Benchmark, options: Options, config: EvaluateConfig) ->
     }
     if config.dry_run:
         note("dry run: scripts stand for all models, nothing is asked, and the figures mean nothing")
-        given["model"] = ScriptedModel.dry() if config.answers is None else config.model
+        if benchmark.written_by is None:
+            given["model"] = ScriptedModel.dry() if config.answers is None else config.model
         given["judge"] = ScriptedModel.dry()
         if config.baseline is not None:
             given["baseline"] = ScriptedModel.dry() if config.baseline_answers is None else config.baseline

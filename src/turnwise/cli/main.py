@@ -10,7 +10,21 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from turnwise._version import __version__
-from turnwise.cli import agree, corrupt, data, evaluate, ledger, mix, quality, quickstart, report, stats, study, train
+from turnwise.cli import (
+    agree,
+    corrupt,
+    data,
+    evaluate,
+    ledger,
+    mix,
+    quality,
+    quickstart,
+    report,
+    stats,
+    study,
+    synthesize,
+    train,
+)
 from turnwise.cli.output import note, plain, progress
 from turnwise.errors import TurnwiseError
 
@@ -49,6 +63,7 @@ app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(stats.app, name="stats")
 app.command("quickstart")(quickstart.quickstart)
 app.command("study")(study.study)
+app.command("synthesize")(synthesize.synthesize)
 
 
 def _print_version(wanted: bool) -> None:

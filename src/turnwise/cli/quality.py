@@ -175,6 +175,9 @@ def quality(
         print_json({**done.to_dict(), "usage": None if usage is None else usage.to_dict()})
     if done.too_many_unscored:
         note(f"{done.unscored} of {done.judgments} judgments have no score: more than --max-unscored {max_unscored:g}")
+    if done.limit_reached:
+        note("a limit on cost or requests was reached and the rest was not asked: --resume with a higher one goes on")
+    if done.too_many_unscored or done.limit_reached:
         raise typer.Exit(1)
 
 

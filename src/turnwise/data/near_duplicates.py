@@ -104,14 +104,22 @@ class NearDuplicates:
 
     def add(self, dialogue: Dialogue) -> bool:
         """Whether a kept dialogue is at least as similar as the threshold; if not, this one is kept."""
+        return self.place(dialogue) is not None
+
+    def place(self, dialogue: Dialogue) -> int | None:
+        """The number, from 0 in the order of keeping, of a kept dialogue that this one repeats.
+
+        None where there is none; then this one is kept.
+        """
         own = shingles(dialogue)
         sketch = self._empty.copy()
         sketch.update_batch(sorted(own))
-        if any(self._is_near(own, self._kept[place]) for place in self._index.query(sketch)):
-            return True
+        for place in sorted(self._index.query(sketch)):
+            if self._is_near(own, self._kept[place]):
+                return int(place)
         self._index.insert(len(self._kept), sketch)
         self._kept.append(own)
-        return False
+        return None
 
     def _is_near(self, own: frozenset[bytes], kept: frozenset[bytes]) -> bool:
         self.compared += 1

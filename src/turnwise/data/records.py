@@ -56,11 +56,13 @@ class Container:
     whole: bool = False
 
 
-def list_sources(paths: str | Path | Sequence[str | Path]) -> tuple[list[str | Path], list[Path]]:
+def list_sources(
+    paths: str | Path | Sequence[str | Path], *, also: tuple[str, ...] = ()
+) -> tuple[list[str | Path], list[Path]]:
     """Files and hub names to read, in order, and files of folders that were passed over.
 
     A folder stands for its files, recursively, sorted by path; hidden ones, manifests and files without a data suffix
-    are passed over (a file that is named itself is always read).
+    (or one of `also`) are passed over (a file that is named itself is always read).
 
     Raises:
         DataError: A path does not exist, or a folder holds no file to read.
@@ -68,6 +70,7 @@ def list_sources(paths: str | Path | Sequence[str | Path]) -> tuple[list[str | P
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not given:
         raise DataError("expected at least one path, found none")
+    suffixes = (*_FOLDER_SUFFIXES, *also)
     sources: list[str | Path] = []
     passed_over: list[Path] = []
     for item in given:
@@ -77,9 +80,9 @@ def list_sources(paths: str | Path | Sequence[str | Path]) -> tuple[list[str | P
         path = Path(item)
         if path.is_dir():
             inside = sorted(entry for entry in path.rglob("*") if entry.is_file())
-            wanted = [entry for entry in inside if _is_data(entry.relative_to(path))]
+            wanted = [entry for entry in inside if _is_data(entry.relative_to(path), suffixes)]
             if not wanted:
-                raise DataError(f"expected a folder with {', '.join(_FOLDER_SUFFIXES)} files, found none", path=path)
+                raise DataError(f"expected a folder with {', '.join(suffixes)} files, found none", path=path)
             sources += wanted
             passed_over += [entry for entry in inside if entry not in set(wanted)]
         elif path.exists():
@@ -122,9 +125,9 @@ def open_source(source: str | Path, *, split: str = "train", streaming: bool = F
     return Container("text", _text_lines(path))
 
 
-def _is_data(relative: Path) -> bool:
+def _is_data(relative: Path, suffixes: tuple[str, ...]) -> bool:
     hidden = any(part.startswith(".") for part in relative.parts)
-    return not hidden and relative.suffix.lower() in _FOLDER_SUFFIXES and not relative.name.endswith("manifest.json")
+    return not hidden and relative.suffix.lower() in suffixes and not relative.name.endswith("manifest.json")
 
 
 def _did_you_mean(path: Path) -> str | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import ConfigError
-from turnwise.llm.chat import ChatModel, ChatRequest, Sampling
+from turnwise.llm.chat import ChatModel, ChatReply, ChatRequest, Sampling
 
 if TYPE_CHECKING:
     from turnwise.judging.records import Judgment
@@ -49,16 +49,25 @@ def is_given(failure: object) -> bool:
     return failure in GIVEN
 
 
+def reply_extra(reply: ChatReply) -> dict[str, Any]:
+    """What an answer keeps of a reply beside its text, where there is any: `failure` and `detail`, `thinking`."""
+    extra: dict[str, Any] = {} if reply.failure is None else {"failure": reply.failure, "detail": reply.detail}
+    return {**extra, "thinking": reply.thinking} if reply.thinking else extra
+
+
 class Benchmark:
     """Base of all benchmarks. Override what differs.
 
     Attributes:
         name: As on the command line and in `Dialogue.source` of the answers.
         needs_judge: Whether `score` asks a judge.
+        written_by: What stands for a model's name where the dialogues are there already: no model is asked, and
+            `answer` gives every item as it stands. None where a model answers.
     """
 
     name: str = ""
     needs_judge: bool = False
+    written_by: str | None = None
 
     def items(self) -> Sequence[Item]:
         """Everything that is asked, in a fixed order.
@@ -142,6 +151,29 @@ class ScoreTable:
     measure: str = "score"
 
 
+class AsWritten:
+    """Stands where a model would, for benchmarks with `written_by`; it is never asked."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """As given."""
+        return self._name
+
+    async def reply(self, request: ChatRequest) -> ChatReply:
+        """No reply.
+
+        Raises:
+            ConfigError: Always: the dialogues are there already.
+        """
+        raise ConfigError(f"{self._name}: the dialogues are written; there is no model to ask")
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
 async def answer_turns(benchmark: str, item: Item, model: ChatModel, *, gold_history: bool) -> Dialogue:
     """`Benchmark.answer`'s default: every user message in order, on the model's own history or the item's."""
     shown: list[Message] = []
@@ -176,5 +208,4 @@ async def answer_turns(benchmark: str, item: Item, model: ChatModel, *, gold_his
 async def _ask(shown: Sequence[Message], item: Item, model: ChatModel) -> tuple[Message, bool]:
     request = ChatRequest([{"role": one.role, "content": one.content} for one in shown], item.sampling)
     reply = await model.reply(request)
-    extra = {} if reply.failure is None else {"failure": reply.failure, "detail": reply.detail}
-    return Message("assistant", reply.text, extra=extra), reply.failure in ("limit", "request")
+    return Message("assistant", reply.text, extra=reply_extra(reply)), reply.failure in ("limit", "request")

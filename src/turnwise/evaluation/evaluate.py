@@ -6,6 +6,7 @@ only what was not is asked, and the files come out as they would have without th
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from turnwise.errors import ConfigError, DataError
 from turnwise.evaluation.answers import (
     read_stored_answers,
 )
-from turnwise.evaluation.benchmark import Benchmark, Item
+from turnwise.evaluation.benchmark import AsWritten, Benchmark, Item
 from turnwise.evaluation.results import MAX_UNSCORED, RESULTS_NAME, Evaluation, summarize
 from turnwise.evaluation.steps import (
     ANSWERS_NAME,
@@ -32,6 +33,8 @@ from turnwise.evaluation.steps import (
 from turnwise.evaluation.stored_judgments import read_judgments
 from turnwise.llm.chat import ChatModel
 from turnwise.llm.drive import run_one
+from turnwise.llm.endpoint import without_login
+from turnwise.llm.settings import may_change
 from turnwise.run import RunFolder, package_versions, write_json
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     from turnwise.llm.usage import Usage
 
 CACHE_NAME = "requests.sqlite"
-MAY_CHANGE = ("output", "cache", "client", "client.*", "judge_client", "judge_client.*", "max_unscored")
+MAY_CHANGE = ("output", "cache", "max_unscored", *may_change("client"), *may_change("judge_client"))
 """Settings that a resumed run may set differently: they decide how it is asked, not what."""
 
 Mode = Literal["single", "pairwise"]
@@ -80,7 +83,8 @@ def evaluate(
         benchmark: What is asked and how it is scored.
         output: The run folder.
         model: Who answers: a model, or a name that `turnwise.llm.opening.open_model` understands. With `answers`, the
-            name of the model whose stored answers are taken.
+            name of the model whose stored answers are taken. None where the benchmark's dialogues are there already
+            (`Benchmark.written_by`).
         judge: Who judges, where the benchmark needs a judge.
         baseline: The other model of a comparison.
         mode: `single` scores each answer, `pairwise` compares it with the baseline's in both orders; by default
@@ -113,6 +117,7 @@ def evaluate(
         RunError: The folder holds another run.
     """
     mode = _mode(mode, baseline, baseline_answers)
+    model = _written(benchmark, model, answers)
     if usage is None:
         # With stored answers the model is a name in them; nobody is asked.
         asked = (model if answers is None else None, baseline if baseline_answers is None else None, judge)
@@ -120,7 +125,7 @@ def evaluate(
     if usage is not None and client is not None:
         usage.limit(client.max_requests, client.max_cost)  # also where only a judge with settings of its own is asked
     _check(benchmark, mode, model, judge, baseline, answers, baseline_answers)
-    settings = config if config is not None else _settings(locals())
+    settings = _without_logins(config if config is not None else _settings(locals()))
     folder = RunFolder.open(
         output,
         f"evaluate {benchmark.name}",
@@ -142,7 +147,8 @@ def evaluate(
     if baseline_answers is not None:
         name = baseline if isinstance(baseline, str) else None
         stored_baseline = read_stored_answers(baseline_answers, items=every, model=name)
-    for path in (*inputs, *(path for path in (answers, baseline_answers) if path is not None)):
+    read = (*inputs, *getattr(benchmark, "inputs", ()))
+    for path in (*read, *(path for path in (answers, baseline_answers) if path is not None)):
         folder.manifest.add_input(_file_of(path))
     folder.check_inputs()
     with ExitStack() as stack:
@@ -174,7 +180,10 @@ def evaluate(
             "answers": run.answered,
             "limit_reached": any(one.unscored == "limit" for one in judgments)
             or any("limit" in one["failed"] for one in run.answered.values()),
-            "notes": _limited(items, every) + [f"left out: {n:,} {why}" for why, n in left_out.items()] + run.notes,
+            "notes": _limited(items, every)
+            + _resampled(client, judge_client)
+            + [f"left out: {n:,} {why}" for why, n in left_out.items()]
+            + run.notes,
             "usage": None if usage is None else usage.to_dict(),
             "versions": package_versions(),
         }
@@ -209,6 +218,16 @@ def _items(benchmark: Benchmark) -> Sequence[Item]:
     if repeated:
         raise DataError(f"{benchmark.name}: expected every id once, found {', '.join(repeated[:5])} again")
     return every
+
+
+def _written(benchmark: Benchmark, model: ChatModel | str | None, answers: object) -> ChatModel | str | None:
+    """The model; of a benchmark whose dialogues are there already, what stands for it."""
+    if benchmark.written_by is None:
+        return model
+    for given, option in ((model, "model"), (answers, "answers")):
+        if given is not None:
+            raise ConfigError(f"{benchmark.name} judges dialogues that are there already; it takes no --{option}")
+    return AsWritten(benchmark.written_by)
 
 
 def _mode(mode: Mode | None, baseline: object, baseline_answers: object) -> Mode:
@@ -259,6 +278,12 @@ def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"benchmark": arguments["benchmark"].name, **{name: plain(arguments[name]) for name in names}}
 
 
+def _without_logins(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What goes into the manifest and the report: an address may hold a password."""
+    given = {name: config.get(name) for name in ("model", "judge", "baseline")}
+    return {**config, **{name: without_login(one) for name, one in given.items() if isinstance(one, str)}}
+
+
 def _usage(*models: ChatModel | str | None) -> Usage | None:
     """Counters that all models opened here share; None where none is, as a model counts for itself."""
     if not any(isinstance(one, str) for one in models):
@@ -291,6 +316,16 @@ def _limited(items: Sequence[Item], every: Sequence[Item]) -> list[str]:
     if len(items) == len(every):
         return []
     return [f"only the first {len(items):,} of {len(every):,} items (--limit): these are not the benchmark's figures"]
+
+
+def _resampled(client: ClientConfig | None, judge_client: ClientConfig | None) -> list[str]:
+    """Figures depend on it, so the results say it."""
+    given = {"all models" if judge_client is None else "the models": client, "the judge": judge_client}
+    return [
+        f"{who} asked with sampling of your own: {json.dumps(one.sampling, ensure_ascii=False)}"
+        for who, one in given.items()
+        if one is not None and one.sampling
+    ]
 
 
 def _file_of(path: str | Path) -> str | Path:

@@ -28,7 +28,7 @@ from turnwise.evaluation.tables import flip_rate, score_rows, win_rate_rows
 from turnwise.judging.judge import Judge, Rubric
 from turnwise.judging.prompt import fence
 from turnwise.judging.ratings import json_scores, last_choice
-from turnwise.judging.records import Judgment
+from turnwise.judging.records import Judgment, repeated
 from turnwise.llm.chat import ChatModel, Sampling
 from turnwise.quality.conversation import as_json, exchanges
 
@@ -176,11 +176,7 @@ class InDomain(Benchmark):
         about = _about(answer, turn)
         if _failed(answer.replies[turn]):
             empty = Judgment(judge=judge.model.name, prompt=_version(judge.rubric), unscored="no_answer", **about)
-            return [
-                replace(empty, criterion=criterion, sample=sample)
-                for sample in range(judge.samples)
-                for criterion in judge.rubric.criteria
-            ]
+            return repeated([replace(empty, criterion=one) for one in judge.rubric.criteria], judge.samples)
         return await judge.grade(_shown(answer, turn), **about)
 
     async def _compare_turn(self, answer: Dialogue, baseline: Dialogue, model: ChatModel, turn: int) -> list[Judgment]:
@@ -191,11 +187,8 @@ class InDomain(Benchmark):
             empty = Judgment(
                 judge=model.name, prompt=_version(rubric), unscored="no_answer", baseline=_model(baseline), **about
             )
-            return [
-                replace(empty, position=position, sample=sample)
-                for sample in range(self._samples)
-                for position in ("first", "second")
-            ]
+            orders = [replace(empty, position="first"), replace(empty, position="second")]
+            return repeated(orders, self._samples)
         # Both conversations are shown whole: with its own history, each model replies to something else.
         shown = tuple(
             fence(_conversation(one.messages[: _place(one, turn) + 1]), label)

@@ -16,12 +16,12 @@ from typing import Any
 
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import ConfigError, DataError
-from turnwise.evaluation.benchmark import Benchmark, Item, ScoreTable, is_given
+from turnwise.evaluation.benchmark import Benchmark, Item, ScoreTable, is_given, reply_extra
 from turnwise.evaluation.instruction_checks import Instruction
 from turnwise.evaluation.instruction_data import generate_dialogues, instructions_of, read_instruction_dialogues
 from turnwise.evaluation.tables import score_rows, unit_of
 from turnwise.judging.records import Judgment
-from turnwise.llm.chat import ChatModel, ChatReply, ChatRequest, Sampling
+from turnwise.llm.chat import ChatModel, ChatRequest, Sampling
 
 GREEDY = Sampling(temperature=0, max_tokens=1024)
 DRAWN = Sampling(temperature=0.7, max_tokens=1024)
@@ -81,7 +81,7 @@ class PIF(Benchmark):
                 continue
             requests = [ChatRequest(tuple(shown), item.sampling, sample=sample) for sample in range(self._repeats)]
             first, *others = await asyncio.gather(*(model.reply(request) for request in requests))
-            extra = {**_failure(first), REPEATS: [{"text": one.text, **_failure(one)} for one in others]}
+            extra = {**reply_extra(first), REPEATS: [{"text": one.text, **reply_extra(one)} for one in others]}
             told.append(Message("assistant", first.text, extra=extra))
             following = messages[place + 1] if place + 1 < len(messages) else None
             gold = following if gold_history and following is not None and following.role == "assistant" else None
@@ -186,10 +186,6 @@ def _replies(message: Message, where: str) -> list[tuple[str, str | None]]:
             raise DataError(f"{where}: expected repeats as objects with a 'text', found {one!r}")
         found.append((one["text"], one.get("failure")))
     return found
-
-
-def _failure(reply: ChatReply) -> dict[str, Any]:
-    return {} if reply.failure is None else {"failure": reply.failure, "detail": reply.detail}
 
 
 def _turn(judgment: Judgment) -> str | None:

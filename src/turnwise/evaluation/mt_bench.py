@@ -21,7 +21,7 @@ from turnwise.evaluation.tables import Key, flip_rate, score_rows, spread_rows, 
 from turnwise.judging.judge import Judge, Rubric
 from turnwise.judging.prompt_set import Kind, PromptSet, Role, packaged_prompts
 from turnwise.judging.published import read_published_prompts
-from turnwise.judging.records import Judgment
+from turnwise.judging.records import Judgment, repeated
 from turnwise.llm.chat import ChatModel, Sampling
 
 MAX_TOKENS = 1024
@@ -121,9 +121,8 @@ class MTBench(Benchmark):
             grader = Judge(judge, self._rubric("single", question, turn), self.samples)
             problem = _problem(answer, turn)
             if problem is not None:
-                judgments.append(
-                    _no_answer(grader, answer, turn, metadata={**metadata, "detail": problem}, model=_model(answer))
-                )
+                lost = _no_answer(grader, answer, turn, metadata={**metadata, "detail": problem}, model=_model(answer))
+                judgments += repeated([lost], self.samples)
                 continue
             fields = self.fields(question, turn, judge.name, answer)
             metadata["user_prompt"] = _user_prompt(grader.rubric, fields)
@@ -145,10 +144,11 @@ class MTBench(Benchmark):
                 unscored = _no_answer(
                     judge_pair, answer, turn, metadata={**metadata, "detail": "; ".join(missing)}, model=_model(answer)
                 )
-                judgments += [
+                orders = [
                     replace(unscored, baseline=_model(baseline), position="first"),
                     replace(unscored, baseline=_model(baseline), position="second"),
                 ]
+                judgments += repeated(orders, self.samples)
                 continue
             # By who is shown first.
             filled = {

@@ -199,9 +199,10 @@ class References:
         if name not in self._read:
             if name not in self._files:
                 found = ", ".join(self._files) or "none"
+                file = next(iter(self._files.values()), "FILE")
                 raise ConfigError(
                     f"no reference answers for the judge {name}; found those for: {found}",
-                    hint="name a file of reference answers for every judge with --references FILE",
+                    hint=f"name a file of reference answers for every judge: --references {file}",
                 )
             self._read[name] = read_references(self._files[name], self._questions)
         return self._read[name]

@@ -20,7 +20,7 @@ from turnwise.evaluation.mt_eval_tables import mt_eval_tables
 from turnwise.evaluation.text_counts import count_sentences, count_words
 from turnwise.judging.judge import Judge
 from turnwise.judging.prompt import fill
-from turnwise.judging.records import Judgment
+from turnwise.judging.records import Judgment, repeated
 from turnwise.llm.chat import ChatModel
 
 FULL = 10.0
@@ -110,7 +110,8 @@ class MTEval(Benchmark):
             metadata.update(answer_failure=failure, detail=reply.extra.get("detail", ""))
         if not is_given(failure):
             by = judge.name if judge is not None and case.group in JUDGED else "program"
-            return [Judgment(case.item.id, turn, model, by, unscored="no_answer", metadata=metadata)]
+            lost = Judgment(case.item.id, turn, model, by, unscored="no_answer", metadata=metadata)
+            return repeated([lost], 1 if by == "program" else self._samples)
         if case.group not in JUDGED:
             right = _is_right(case, turn, reply.text)
             prompt = f"mt-eval-{case.task}@1"

@@ -104,13 +104,25 @@ def _with_earlier(run: Run, path: Path) -> Iterator[tuple[Item, Dialogue | None]
 
 
 def _counted(run: Run, answers: Iterable[Dialogue], counts: dict[str, Any], stage: str) -> Iterator[Dialogue]:
+    first = ""
     for done, answer in enumerate(answers, start=1):
         counts["dialogues"] = done
         counts["replies"] += answer.num_turns
-        for kind in failures_of(answer):
+        failed = failures_of(answer)
+        for kind in failed:
             counts["failed"][kind] = counts["failed"].get(kind, 0) + 1
+        first = first or (_first_failure(answer) if failed else "")
         run.on_progress(stage, done, len(run.items))
         yield answer
+    if first:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in counts["failed"].items())
+        lost = f"{sum(counts['failed'].values()):,} of {counts['replies']:,} replies are no whole answer ({kinds})"
+        run.notes.append(f"{stage}: {lost}; the first, {first}")
+
+
+def _first_failure(answer: Dialogue) -> str:
+    turn, reply = next((turn, reply) for turn, reply in enumerate(answer.replies) if reply.extra.get("failure"))
+    return f"{answer.id} turn {turn}: {reply.extra.get('detail') or reply.extra['failure']}"
 
 
 def judge_all(run: Run, judge: ChatModel | None, *, pairwise: bool) -> list[Judgment]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from turnwise.dialogue import Dialogue, Message
 from turnwise.errors import ConfigError, DataError
-from turnwise.evaluation.benchmark import Benchmark, Item, ScoreTable, is_given
+from turnwise.evaluation.benchmark import Benchmark, Item, ScoreTable, is_given, reply_extra
 from turnwise.evaluation.tables import score_rows
 from turnwise.evaluation.wilt_game import Game
 from turnwise.evaluation.wilt_rules import DIFFICULTIES, RULES, Rule
@@ -78,8 +78,7 @@ class WILT(Benchmark):
         while True:
             request = ChatRequest([{"role": one.role, "content": one.content} for one in messages], item.sampling)
             reply = await model.reply(request)
-            extra = {} if reply.failure is None else {"failure": reply.failure, "detail": reply.detail}
-            messages.append(Message("assistant", reply.text, extra=extra))
+            messages.append(Message("assistant", reply.text, extra=reply_extra(reply)))
             if not is_given(reply.failure):
                 break
             said = game.hear(reply.text)

@@ -209,4 +209,6 @@ def _kept(metadata: Mapping[str, Any], verdict: Verdict, reply: ChatReply) -> di
     kept = {**metadata, **verdict.notes}
     if reply.model is not None:
         kept["judge_snapshot"] = reply.model
+    if reply.thinking:
+        kept["judge_thinking"] = reply.thinking
     return kept

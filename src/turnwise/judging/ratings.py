@@ -7,13 +7,13 @@ another verdict is noted as `{"ambiguous": True}`, so that such replies can be c
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from turnwise.judging.judge import Verdict
+from turnwise.judging.objects import json_objects
 
 _DOUBLE = re.compile(r"\[\[(\d+\.?\d*)\]\]", re.ASCII)
 _SINGLE = re.compile(r"\[(\d+\.?\d*)\]", re.ASCII)
@@ -23,7 +23,6 @@ _LAST_RATING = re.compile(r"[^\[\]]*\[\[ ?(\d+(?:\.\d+)?) ?\]\][\s*_`\"'.)]*", r
 _LAST_LETTER = re.compile(r"[^\[\]]*\[\[ ?([ABC]) ?\]\][\s*_`\"'.)]*")
 _ANY_LETTER = re.compile(r"\[\[ ?([ABC]) ?\]\]")
 _ANY_RATING = re.compile(r"\[\[ ?(\d+(?:\.\d+)?) ?\]\]", re.ASCII)
-_MOST_OBJECTS = 1000
 _NOT_APPLICABLE = frozenset({"", "na", "n/a", "none", "null", "not applicable"})
 
 
@@ -94,7 +93,7 @@ def json_scores(
 
     def parse(text: str) -> Verdict:
         readings = []
-        for found in _objects(text):
+        for found in json_objects(text, pairs=_Pairs):
             values = {_plain(key): value for key, value in found}
             if any(key in values for key in wanted.values()):
                 repeated = [_plain(key) for key, _ in found]
@@ -135,32 +134,6 @@ def _number(value: Any) -> float | str:
 
 class _Pairs(list[tuple[str, Any]]):
     """The keys and values of a JSON object in order, with repeated keys."""
-
-
-def _objects(text: str) -> list[_Pairs]:
-    """The JSON objects of a text that are not inside one another, in order."""
-    # Not strict: judges write line breaks into their strings as they are.
-    decoder = json.JSONDecoder(strict=False, object_pairs_hook=_Pairs, parse_constant=_no_number, parse_int=_whole)
-    found, place = [], text.find("{")
-    for _ in range(_MOST_OBJECTS):
-        if place < 0:
-            break
-        try:
-            value, end = decoder.raw_decode(text, place)
-            found.append(value)
-        except (ValueError, RecursionError):
-            end = place + 1
-        place = text.find("{", end)
-    return found
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no score")
-
-
-def _whole(digits: str) -> float:
-    # Never int(): a numeral of thousands of digits is an error there, and infinite here.
-    return float(digits)
 
 
 def _plain(key: str) -> str:

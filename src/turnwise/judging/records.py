@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from turnwise.errors import DataError
@@ -95,3 +95,8 @@ class Judgment:
             return cls(**record)
         except (TypeError, ValueError) as error:
             raise DataError(f"expected a judgment, found keys {', '.join(map(repr, record))} ({error})") from None
+
+
+def repeated(judgments: Sequence[Judgment], samples: int) -> list[Judgment]:
+    """The same judgments under every sample number: what cannot be judged at all weighs as much as what is judged."""
+    return [replace(one, sample=sample) for sample in range(samples) for one in judgments]

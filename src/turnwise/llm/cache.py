@@ -24,7 +24,7 @@ from turnwise.llm.usage import Usage
 SCHEMA_VERSION = 1
 _APPLICATION = 0x74777263  # marks the file as ours (`twrc`), where SQLite keeps such marks
 _BUSY_S = 60.0
-_KEPT = ("text", "failure", "detail", "finish_reason", "model", "prompt_tokens", "completion_tokens")
+_KEPT = ("text", "failure", "detail", "finish_reason", "model", "prompt_tokens", "completion_tokens", "thinking")
 _TABLE = """
 CREATE TABLE replies (
     key TEXT PRIMARY KEY,  -- ChatRequest.key: SHA-256 of messages, model, sampling, schema, sample
@@ -71,7 +71,7 @@ class ReplyCache:
             row = connection.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
             if row is None:
                 return None
-            return ChatReply(**json.loads(row[0]), cost=0.0, cached=True, attempts=0)
+            return ChatReply(**{"text": "", **json.loads(row[0])}, cost=0.0, cached=True, attempts=0)
 
     def put(self, key: str, model: str, reply: ChatReply) -> None:
         """Keep a reply, in a transaction of its own. Another reply under the same key stays: the first one counts.
@@ -79,7 +79,7 @@ class ReplyCache:
         Raises:
             RunError: The file cannot be written.
         """
-        text = json.dumps({name: getattr(reply, name) for name in _KEPT if getattr(reply, name) is not None})
+        text = json.dumps({name: getattr(reply, name) for name in _KEPT if getattr(reply, name) not in (None, "")})
         with self._open() as connection:
             connection.execute("INSERT OR IGNORE INTO replies (key, model, reply) VALUES (?, ?, ?)", (key, model, text))
 

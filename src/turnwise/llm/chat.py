@@ -107,6 +107,8 @@ class ChatReply:
         cached: Whether it came from the cache.
         attempts: How many requests were sent for it; 0 from the cache.
         seconds: From the first request sent to the reply, waiting for permission not counted; 0 from the cache.
+        thinking: What a reasoning model thought before the text, where it shows it; never part of the text.
+        rejected: Texts that came before this one and were asked for again because they did not follow the schema.
     """
 
     text: str
@@ -120,6 +122,8 @@ class ChatReply:
     cached: bool = False
     attempts: int = 1
     seconds: float = 0.0
+    thinking: str = ""
+    rejected: tuple[str, ...] = ()
 
 
 class ChatModel(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from turnwise.dialogue import content_text
+from turnwise.llm.adapted import ONLY_THINKING
 from turnwise.llm.chat import ChatReply, ChatRequest, FailureKind
 from turnwise.llm.throttle import TryAgainError
 
@@ -39,6 +40,9 @@ def read_completion(body: Mapping[str, Any], request: ChatRequest) -> tuple[Chat
     failure, detail = _failure(text, finish, message.get("refusal"))
     if failure is None and request.schema is not None and not _is_json(text):
         ignored.append("schema")
+    thinking = _thinking(message)
+    if failure == "empty" and thinking:
+        detail = ONLY_THINKING
     usage = body.get("usage")
     usage = usage if isinstance(usage, Mapping) else {}
     reply = ChatReply(
@@ -49,6 +53,7 @@ def read_completion(body: Mapping[str, Any], request: ChatRequest) -> tuple[Chat
         model=body["model"] if isinstance(body.get("model"), str) else None,
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
+        thinking=thinking,
     )
     return reply, ignored
 
@@ -59,6 +64,14 @@ def _text(content: Any) -> str:
         return content_text(content)
     except (TypeError, ValueError, AttributeError, KeyError):
         raise TryAgainError("the server's reply holds a message that cannot be read") from None
+
+
+def _thinking(message: Mapping[str, Any]) -> str:
+    """What servers that part thinking from answers put into a field of its own; they do not agree on its name."""
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(message.get(name), str):
+            return str(message[name]).strip()
+    return ""
 
 
 def _failure(text: str, finish: Any, refusal: Any) -> tuple[FailureKind | None, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
+import re
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from turnwise.config import expand_variables
@@ -12,6 +13,7 @@ from turnwise.errors import ConfigError
 from turnwise.llm.redact import Secrets
 from turnwise.llm.settings import ClientConfig
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -49,6 +51,12 @@ class Endpoint:
             value.removeprefix("Bearer ") for name, value in given.items() if "${" in settings.headers[name]
         ]
         secrets += secret_headers
+        if settings.api_key_env and not _VARIABLE.fullmatch(settings.api_key_env):
+            # It may be the key itself, so it is not shown.
+            raise ConfigError(
+                f"{self.url}: api_key_env is no name of an environment variable",
+                hint="it names the variable that holds the key; a key itself may not stand in settings",
+            )
         key = os.environ.get(settings.api_key_env or "", "").strip()
         if key and login is None:
             self.headers["authorization"] = f"Bearer {key}"
@@ -70,6 +78,18 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r})"
+
+
+def without_login(spec: str) -> str:
+    """A model's name as the user wrote it, fit for a manifest: user, password and query of an address taken out."""
+    start = min((place for scheme in ("http://", "https://") if (place := spec.find(scheme)) >= 0), default=-1)
+    if start < 0:
+        return spec
+    try:
+        parts = _split(spec[start:])
+    except ConfigError:
+        return spec[:start] + "(an address that cannot be read)"
+    return spec[:start] + _shown(parts) if parts.username or parts.password or parts.query else spec
 
 
 def _split(url: str) -> SplitResult:

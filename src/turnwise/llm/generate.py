@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from turnwise.llm.constrained import Constraint, Mask
+
 _TAIL = 8
 """Tokens decoded beyond the longest stop text, so that its first character is never the first one decoded."""
 
@@ -37,7 +39,7 @@ class Generated:
 
     Attributes:
         text: Without special tokens, cut before the first stop text.
-        finish_reason: `stop` where the model or a stop text ended it, `length` where the token limit did.
+        finish_reason: `stop` where the model, a stop text or a constraint ended it, `length` where the token limit did.
         tokens: How many tokens were generated, the end token included.
     """
 
@@ -55,6 +57,7 @@ def generate_batch(
     *,
     end_tokens: Collection[int],
     abandoned: Callable[[], bool] = lambda: False,
+    constraints: Sequence[Constraint | None] | None = None,
 ) -> list[Generated]:
     """Continue prompts of any lengths, padded on the left.
 
@@ -66,6 +69,7 @@ def generate_batch(
         seeds: B seeds; not used where the temperature is 0.
         end_tokens: Token ids that end a reply.
         abandoned: Asked after every token: whether nobody waits any more, so that the rest can be left undone.
+        constraints: What each of the B replies must follow, None for free text; they are used up. None: all are free.
 
     Returns:
         B replies, in the order of the prompts.
@@ -78,8 +82,9 @@ def generate_batch(
     padding = [longest - len(prompt) for prompt in prompts]
     input_ids = torch.tensor([[fill] * pad + list(prompt) for prompt, pad in zip(prompts, padding, strict=True)])
     mask = torch.tensor([[0] * pad + [1] * (longest - pad) for pad in padding])
-    ends = _Ends(tokenizer, longest, drawing.stop, frozenset(end_tokens), abandoned)
-    draws = [] if drawing.temperature == 0 else [_Draws(drawing, seeds)]
+    ends = _Ends(tokenizer, longest, drawing.stop, frozenset(end_tokens), abandoned, constraints)
+    processors: list[Any] = [] if constraints is None else [Mask(constraints)]
+    processors += [] if drawing.temperature == 0 else [_Draws(drawing, seeds)]
     config = GenerationConfig(
         do_sample=False,  # `_Draws` leaves one token to choose from
         num_beams=1,
@@ -92,19 +97,24 @@ def generate_batch(
             input_ids=input_ids.to(model.device),
             attention_mask=mask.to(model.device),
             generation_config=config,
-            logits_processor=LogitsProcessorList(draws),
+            logits_processor=LogitsProcessorList(processors),
             stopping_criteria=StoppingCriteriaList([ends]),
         )
     rows = output[:, longest:].tolist()
-    return [_read(tokenizer, row[: ends.lengths.get(number)], drawing, end_tokens) for number, row in enumerate(rows)]
+    return [
+        _read(tokenizer, row[: ends.lengths.get(number)], drawing, end_tokens, complete=number in ends.complete)
+        for number, row in enumerate(rows)
+    ]
 
 
-def _read(tokenizer: Any, ids: list[int], drawing: Drawing, end_tokens: Collection[int]) -> Generated:
+def _read(
+    tokenizer: Any, ids: list[int], drawing: Drawing, end_tokens: Collection[int], *, complete: bool
+) -> Generated:
     text = _decode(tokenizer, ids)
     stops = [place for place in (text.find(stop) for stop in drawing.stop) if place >= 0]
     if stops:
         return Generated(text[: min(stops)], "stop", len(ids))
-    ended = (bool(ids) and ids[-1] in end_tokens) or len(ids) < drawing.max_new_tokens
+    ended = complete or (bool(ids) and ids[-1] in end_tokens) or len(ids) < drawing.max_new_tokens
     return Generated(text, "stop" if ended else "length", len(ids))
 
 
@@ -113,7 +123,10 @@ def _decode(tokenizer: Any, ids: Sequence[int]) -> str:
 
 
 class _Ends:
-    """A stopping criterion; `lengths` holds how many tokens each row that has ended is long."""
+    """A stopping criterion; `lengths` holds how many tokens each row that has ended is long.
+
+    `complete` holds the rows whose constraint lets nothing follow.
+    """
 
     def __init__(
         self,
@@ -122,6 +135,7 @@ class _Ends:
         stops: Sequence[str],
         end_tokens: frozenset[int],
         abandoned: Callable[[], bool],
+        constraints: Sequence[Constraint | None] | None,
     ) -> None:
         self._tokenizer = tokenizer
         self._start = start
@@ -130,7 +144,9 @@ class _Ends:
         self._abandoned = abandoned
         # A token is at least one byte long.
         self._tail = max((len(stop.encode("utf-8", "replace")) for stop in stops), default=0) + _TAIL
+        self._constraints = constraints
         self.lengths: dict[int, int] = {}
+        self.complete: set[int] = set()
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
         import torch
@@ -140,10 +156,20 @@ class _Ends:
             return torch.ones(rows, dtype=torch.bool, device=input_ids.device)
         tails = input_ids[:, max(self._start, length - self._tail) :].tolist()
         for row, tail in enumerate(tails):
-            if row not in self.lengths and (tail[-1] in self._end_tokens or self._stopped(tail)):
+            if row in self.lengths:
+                continue
+            self._follow(row, tail[-1])
+            if row in self.complete or tail[-1] in self._end_tokens or self._stopped(tail):
                 self.lengths[row] = length - self._start
         done = [row in self.lengths for row in range(rows)]
         return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
+
+    def _follow(self, row: int, token: int) -> None:
+        constraint = None if self._constraints is None else self._constraints[row]
+        if constraint is not None:
+            constraint.take(token)
+            if constraint.finished:
+                self.complete.add(row)
 
     def _stopped(self, tail: Sequence[int]) -> bool:
         if not self._stops:

@@ -13,6 +13,7 @@ from typing import Any
 
 from turnwise.errors import ConfigError
 from turnwise.llm.chat import ChatReply, ChatRequest, Sampling
+from turnwise.llm.constrained import Constraint, Grammars, SchemaError
 from turnwise.llm.generate import Drawing, Generated, generate_batch
 from turnwise.llm.model_files import find_model
 from turnwise.llm.pretrained import few_threads_for, load_tokenizer
@@ -42,7 +43,7 @@ class LocalModel:
     request needs them, so replaying cached answers needs no memory for them. Replies are the model's own text: what
     its `generation_config` says of temperature or penalties is not used, and a temperature that the request leaves
     open is 0. A draw's seed comes from the request (`sampling.seed` and `sample`, or else the request's key), never
-    from the batch. A JSON schema is left to `turnwise.llm.structured.Structured`.
+    from the batch. Without `constrained` a JSON schema is left to `turnwise.llm.structured.Structured`.
 
     Args:
         path: A folder that `save_pretrained` wrote, the folder of a PEFT adapter (its configuration names the base
@@ -51,6 +52,8 @@ class LocalModel:
         device: As PyTorch names it, or `auto` to spread the layers over all GPUs; None takes a GPU where there is one.
         dtype: `float32`, `bfloat16`, `float16`, or `auto` as stored; None is `auto` on a GPU and `float32` on a CPU.
         max_length: Most tokens of prompt and reply together, never more than the model's configuration says.
+        constrained: Draw the reply to a request with a schema only from what follows it: such a reply is JSON of the
+            schema, or truncated (a stop text ends it all the same). Other requests are answered as without.
 
     Attributes:
         lockstep: Tells `turnwise.llm.drive.run_all` callers to begin items together, so that batches repeat.
@@ -58,7 +61,7 @@ class LocalModel:
     Raises:
         ModelError: No model is there, or its tokenizer has no chat template.
         ConfigError: An option is not what it should be.
-        MissingExtraError: PyTorch or transformers is not installed.
+        MissingExtraError: PyTorch or transformers is not installed, or llguidance with `constrained`.
     """
 
     lockstep = True
@@ -71,6 +74,7 @@ class LocalModel:
         device: str | None = None,
         dtype: str | None = None,
         max_length: int | None = None,
+        constrained: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"expected a batch_size of at least 1, found {batch_size}")
@@ -81,7 +85,9 @@ class LocalModel:
         self._files = find_model(str(path))
         self._batch_size, self._device, self._dtype, self._max_length = batch_size, device, dtype, max_length
         self._tokenizer = load_tokenizer(str(self._files.tokenizer))
-        self._name = self._files.record_name(dtype=dtype, max_length=max_length)
+        self._grammars = Grammars(self._tokenizer) if constrained else None
+        self._free_name = self._files.record_name(dtype=dtype, max_length=max_length)
+        self._name = self._files.record_name(dtype=dtype, max_length=max_length, constrained=constrained or None)
         limits = (max_length, context_length(self._files))
         self._most = min((one for one in limits if one is not None), default=None)
         self._model: Any = None
@@ -105,10 +111,11 @@ class LocalModel:
         try:
             prompt = self._encode(request.messages)
             drawing = self._drawing(request.sampling, len(prompt))
+            self._constraint(request.schema)
         except _Unusable as error:
             return ChatReply("", failure="request", detail=str(error), attempts=0)
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(prompt, drawing, self._seed(request), loop.create_future())
+        waiting = _Waiting(prompt, drawing, self._seed(request), loop.create_future(), request.schema)
         self._waiting.append(waiting)
         if self._serving is None or self._serving.done():
             self._serving = loop.create_task(self._serve())
@@ -171,6 +178,7 @@ class LocalModel:
                     [one.seed for one in batch],
                     end_tokens=self._end_tokens,
                     abandoned=lambda: all(one.reply.cancelled() for one in batch),
+                    constraints=self._constraints(batch),
                 )
         except torch.OutOfMemoryError:
             if len(batch) == 1:
@@ -216,10 +224,23 @@ class LocalModel:
             return Drawing(room, stop=tuple(sampling.stop))
         return Drawing(room, temperature, top_p, tuple(sampling.stop))
 
+    def _constraint(self, schema: Mapping[str, Any] | None) -> Constraint | None:
+        """Raises `_Unusable` where the schema cannot be enforced."""
+        if self._grammars is None or schema is None:
+            return None
+        try:
+            return self._grammars.begin(schema)
+        except SchemaError as error:
+            raise _Unusable(f"constrained decoding cannot follow this schema: {error}") from None
+
+    def _constraints(self, batch: Sequence[_Waiting]) -> list[Constraint | None] | None:
+        found = [self._constraint(one.schema) for one in batch]
+        return found if any(found) else None
+
     def _seed(self, request: ChatRequest) -> str:
         if request.sampling.seed is not None:
             return f"{request.sampling.seed}/{request.sample}"
-        return request.key(self._name)
+        return request.key(self._free_name)
 
     def _loaded(self) -> Any:
         if self._model is None:
@@ -247,6 +268,7 @@ class _Waiting:
     drawing: Drawing
     seed: str
     reply: asyncio.Future[ChatReply]
+    schema: Mapping[str, Any] | None = None
 
 
 def _batches(together: Sequence[_Waiting], size: int) -> Iterator[list[_Waiting]]:

@@ -133,7 +133,8 @@ class OpenAIModel:
         self._usage.charge(reply.prompt_tokens, reply.completion_tokens, cost)
         # Once more: in the body a key may be spelled with escapes.
         text, detail = secrets.remove(reply.text), secrets.describe(reply.detail)
-        return replace(reply, text=text, detail=detail, model=reply.model and secrets.remove(reply.model), cost=cost)
+        thinking, model = secrets.remove(reply.thinking), reply.model and secrets.remove(reply.model)
+        return replace(reply, text=text, detail=detail, thinking=thinking, model=model, cost=cost)
 
     def _refusal(self, status: int, answer: Answer, error: Mapping[str, Any], message: str) -> ChatReply:
         self._usage.rate_limited += status == 429

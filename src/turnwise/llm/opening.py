@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from turnwise.errors import ConfigError, EndpointError, MissingExtraError
+from turnwise.llm.adapted import Adapted
 from turnwise.llm.cache import Cached, ReplyCache
 from turnwise.llm.chat import ChatModel
 from turnwise.llm.connections import Answer, BrokenError, Connections, UnreachableError
@@ -83,6 +84,7 @@ def _local(spec: str, settings: ClientConfig) -> ChatModel | None:
         device=settings.device,
         dtype=settings.dtype,
         max_length=settings.max_length,
+        constrained=settings.constrained,
     )
 
 
@@ -151,5 +153,6 @@ def _only_model(endpoint: Endpoint) -> str:
 
 
 def _structured(model: ChatModel, settings: ClientConfig) -> ChatModel:
-    """The outermost layer: replies that must follow a schema do, or are failures."""
-    return Structured(model, repairs=settings.repairs)
+    """The outer layers: the settings' own sampling, no thinking in the text, schemas followed or said to be broken."""
+    adapted = Adapted(model, sampling=settings.sampling, keep_thinking=settings.keep_thinking)
+    return Structured(adapted, repairs=settings.repairs)

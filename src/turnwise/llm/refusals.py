@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -68,11 +69,25 @@ def read_refusal(
     hint = _HINTS.get(status)
     if status == 400 and "response_format" in said:
         hint = "the server takes no JSON schema: set structured to json_object or none"
+    if status in (400, 422) and _REFUSES_FIELD.search(said):
+        hint = _hint_of_field(said) or hint
     if status < 400:
         hint = "the address leads elsewhere, and a key is not sent there: give the address that it leads to"
     if hint is not None:
         raise EndpointError(f"{where}: {said}", hint=hint)
     return ChatReply("", failure="request", detail=said)
+
+
+_REFUSES_FIELD = re.compile(r"unsupported|n[o']t support|no longer support|deprecated|unrecognized", re.I)
+_FIELD = re.compile(r"\b(temperature|top_p|stop|seed|max_tokens)\b")
+
+
+def _hint_of_field(said: str) -> str | None:
+    """What to set where a server refuses a field of the request, which it then refuses of every request."""
+    if "max_completion_tokens" in said:
+        return "set max_tokens_field to max_completion_tokens"
+    field = _FIELD.search(said)
+    return None if field is None else f"leave it to the model: set sampling.{field.group(1)} to null"
 
 
 _HINTS = {

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from turnwise.config import StrictModel
 
-_SECRET_HEADERS = {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|passw|cookie|credential", re.IGNORECASE)
+
+_DECIDES = ("sampling", "keep_thinking")  # what comes out, not only how it is asked for
+_NUMBERS: dict[str, Any] = {"temperature": int | float, "top_p": int | float, "max_tokens": int, "seed": int}
 
 
 class ClientConfig(StrictModel):
-    """Settings of a chat model. None of them is part of a cache key."""
+    """Settings of a chat model. Of these, `sampling` alone is part of a cache key."""
 
     api_key_env: str | None = Field(
         "OPENAI_API_KEY", description="environment variable that holds the key; null for an endpoint without keys"
@@ -40,17 +44,56 @@ class ClientConfig(StrictModel):
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
         None, description="what the endpoint calls the token limit; null: the newer name for api.openai.com alone"
     )
+    sampling: dict[str, Any] = Field(
+        default_factory=dict,
+        description="`temperature`, `top_p`, `max_tokens`, `stop`, `seed` in place of what is asked for (null leaves "
+        "one out), and further fields of the request, such as `reasoning_effort`",
+    )
+    keep_thinking: bool = Field(False, description="leave what a model thinks (`<think>`) in the text of its replies")
     repairs: int = Field(2, ge=0, description="how often a reply that breaks its schema is asked for again")
     batch_size: int = Field(8, ge=1, description="local models: requests generated together")
     device: str | None = Field(None, description="local models: `cpu`, `cuda:1`, ...; null: a GPU where there is one")
     dtype: str | None = Field(None, description="local models: `float32`, `bfloat16`, ...; null: as stored")
     max_length: int | None = Field(None, ge=1, description="local models: most tokens of request and reply together")
+    constrained: bool = Field(
+        False, description="local models: replies to a schema are drawn to follow it (extra `constrained`)"
+    )
+
+    @field_validator("sampling")
+    @classmethod
+    def _sampling_is_sampling(cls, sampling: dict[str, Any]) -> dict[str, Any]:
+        for name, value in sampling.items():
+            if name in ("model", "messages", "n", "stream", "response_format"):
+                raise ValueError(f"{name} cannot be set here")
+            if (
+                value is not None
+                and name in _NUMBERS
+                and (isinstance(value, bool) or not isinstance(value, _NUMBERS[name]))
+            ):
+                raise ValueError(f"expected {name} to be a number or null, found {value!r}")
+            texts = [value] if isinstance(value, str) else value
+            if (
+                name == "stop"
+                and texts is not None
+                and not (isinstance(texts, list) and all(isinstance(one, str) for one in texts))
+            ):
+                raise ValueError(f"expected stop to be texts or null, found {value!r}")
+        return sampling
 
     @field_validator("headers")
     @classmethod
     def _no_secrets_in_files(cls, headers: dict[str, str]) -> dict[str, str]:
         """A resolved configuration is written to the run folder, so a secret may not stand in it."""
         for name, value in headers.items():
-            if name.lower() in _SECRET_HEADERS and "${" not in value:
+            if _SECRET_HEADER.search(name) and "${" not in value:
                 raise ValueError(f"the header {name} holds a secret: write it as ${{NAME}}, an environment variable")
         return headers
+
+
+def may_change(name: str) -> tuple[str, ...]:
+    """Dotted keys of a `ClientConfig` called `name` that a resumed run may set otherwise.
+
+    They decide how a model is asked; `sampling` and `keep_thinking`, which decide what comes out, are not among them.
+    """
+    harmless = [field for field in ClientConfig.model_fields if field not in _DECIDES]
+    return (name, *(f"{name}.{field}{below}" for field in harmless for below in ("", ".*")))

@@ -54,7 +54,7 @@ class Structured:
         """Answer one request; `text` of a success is canonical JSON (sorted keys, no spaces).
 
         Counts (attempts, tokens, cost, seconds) are sums over all repairs; `cached` means that all came from the
-        cache.
+        cache; `rejected` holds the texts that were asked for again.
 
         Raises:
             ConfigError: The schema is none.
@@ -163,6 +163,7 @@ def _summed(last: ChatReply, replies: list[ChatReply]) -> ChatReply:
         cached=all(reply.cached for reply in replies),
         attempts=sum(reply.attempts for reply in replies),
         seconds=sum(reply.seconds for reply in replies),
+        rejected=tuple(reply.text for reply in replies[:-1]),
     )
 
 

@@ -114,6 +114,11 @@ class AspectFigures:
         """Judgments without a score; rewards do not count."""
         return sum(found.total() for (_, aspect), found in self._unscored.items() if aspect != REWARD)
 
+    @property
+    def limit_reached(self) -> bool:
+        """Whether a limit on cost or requests left a judgment unasked."""
+        return any("limit" in found for found in self._unscored.values())
+
     def add(self, judgments: Iterable[Judgment]) -> None:
         """Take in judgments whose metadata holds their `group`."""
         for one in judgments:

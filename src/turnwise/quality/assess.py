@@ -18,6 +18,8 @@ from turnwise.data.read import OnError, ReadReport
 from turnwise.data.sources import read_with_sources
 from turnwise.llm.chat import ChatModel
 from turnwise.llm.drive import run_one
+from turnwise.llm.endpoint import without_login
+from turnwise.llm.settings import may_change
 from turnwise.quality.aspect_tables import AspectFigures, read_rewards
 from turnwise.quality.aspects import ASPECTS, SAMPLE, AspectJudge, AspectSample
 from turnwise.quality.summary import Summary
@@ -25,7 +27,7 @@ from turnwise.run import RunFolder, atomic_path, write_json
 
 JUDGMENTS, RESULTS, CACHE = "judgments.jsonl", "results.json", "cache.sqlite"
 
-_MAY_CHANGE = ("max_unscored", "worst")
+_MAY_CHANGE = ("max_unscored", "worst", *may_change("client"))
 
 OpenJudge = Callable[[Path | None], ChatModel]
 """Opens the judge with its cache in a file; None for no cache of its own."""
@@ -84,6 +86,11 @@ class Assessment:
         """Whether the share of judgments without a score passes the limit."""
         return self.unscored > self.config.max_unscored * self.judgments
 
+    @property
+    def limit_reached(self) -> bool:
+        """Whether a limit on cost or requests left something unasked."""
+        return self.figures is not None and self.figures.limit_reached
+
     def to_dict(self) -> dict[str, Any]:
         """All figures as JSON-ready keys."""
         found: dict[str, Any] = {**self.summary.to_dict(seed=self.config.seed)}
@@ -93,6 +100,7 @@ class Assessment:
             found["overall"] = [one.to_dict() for one in self.figures.overall()]
             found["judgments"] = self.judgments
             found["unscored"] = self.unscored
+            found["limit_reached"] = self.limit_reached
             found["nothing_to_judge"] = self.without_reply
             found["unmatched_rewards"] = self.unmatched_rewards
         return found
@@ -119,7 +127,7 @@ def assess(
         open_judge: Opens the judge; wanted where `config.judge` names one.
         output: The run folder; None writes nothing.
         resume: Continue the run of the folder.
-        overwrite: Replace what the folder holds, its cache too.
+        overwrite: Replace what the folder holds, but for its cache: what was paid for stays.
         cache: Where the judge's replies are kept instead.
         client: Settings of the judge's client, for the manifest.
         on_judged: Called with the number of dialogues judged so far.
@@ -135,6 +143,8 @@ def assess(
         folder = None
         if output is not None:
             resolved = {**config.model_dump(), "client": dict(client or {})}
+            if config.judge is not None:
+                resolved["judge"] = without_login(config.judge)
             folder = stack.enter_context(
                 RunFolder.open(
                     output,
@@ -143,7 +153,8 @@ def assess(
                     seeds={"sample": config.seed},
                     resume=resume,
                     overwrite=overwrite,
-                    resume_may_change=_MAY_CHANGE + tuple(f"client.{key}" for key in client or {}),
+                    keep=[f"{CACHE}*"],
+                    resume_may_change=_MAY_CHANGE,
                 )
             )
         judged = open_judge is not None and config.judge is not None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any, Literal
 
 from turnwise.judging.judge import Verdict
+from turnwise.judging.objects import json_objects
 
 Density = Literal["counted", "published"]
-
-_MOST_OBJECTS = 1000
 
 
 def last_object(text: str, key: str) -> dict[str, Any] | None:
@@ -18,18 +16,8 @@ def last_object(text: str, key: str) -> dict[str, Any] | None:
 
     The reply may be the object alone, in a Markdown fence, or with words around it.
     """
-    decoder = json.JSONDecoder(parse_constant=_no_number)
-    found, place = None, text.find("{")
-    for _ in range(_MOST_OBJECTS):
-        if place < 0:
-            break
-        try:
-            value, end = decoder.raw_decode(text, place)
-            found = value if key in value else found
-        except (ValueError, RecursionError):
-            end = place + 1
-        place = text.find("{", end)
-    return found
+    found: list[dict[str, Any]] = [one for one in json_objects(text) if key in one]
+    return found[-1] if found else None
 
 
 def turn_verdict(text: str) -> Verdict:
@@ -94,7 +82,3 @@ def as_number(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")

@@ -23,6 +23,7 @@ from turnwise.report.reliability import (
 )
 from turnwise.report.shell import render_page
 from turnwise.report.study import build_study_report
+from turnwise.report.synthesis import build_synthesis_report, is_synthesis
 from turnwise.report.text import MISSING, as_number, duration, number, percent, plural
 from turnwise.run import write_text
 from turnwise.study.results import is_study
@@ -35,7 +36,8 @@ def build_report(run: str | Path, output: str | Path | None = None) -> Path:
 
     Everything but `manifest.json` is optional: what is absent leaves its section out with a sentence why. A folder
     whose `summary.json` names `runs` (name to folder inside this one) shows their comparison first, then the sections
-    of its ReSURE run. A study's folder gets the page of a study, an evaluation's that of an evaluation.
+    of its ReSURE run. A study's folder gets the page of a study, an evaluation's that of an evaluation,
+    that of a synthesis the browser of its documents and dialogues.
 
     Args:
         run: The run folder.
@@ -45,7 +47,7 @@ def build_report(run: str | Path, output: str | Path | None = None) -> Path:
         The path of the page.
 
     Raises:
-        RunError: The folder holds no readable manifest, or that of an evaluation without results.
+        RunError: The folder holds no readable manifest, or that of an evaluation or synthesis without results.
         DataError: It is a study's, whose files cannot be read.
     """
     run = Path(run)
@@ -55,6 +57,8 @@ def build_report(run: str | Path, output: str | Path | None = None) -> Path:
         return build_study_report(run, output)
     if is_evaluation(run):
         return build_evaluation_report(run, output)
+    if is_synthesis(run):
+        return build_synthesis_report(run, output)
     target = run / REPORT_NAME if output is None else Path(output)
     write_text(target, render(read_run(run)))
     return target

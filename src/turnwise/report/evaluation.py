@@ -10,8 +10,9 @@ from turnwise.errors import DataError, RunError
 from turnwise.evaluation.results import read_results
 from turnwise.report.evaluation_data import Answers, read_evaluation_data
 from turnwise.report.intervals import Point, PointSeries, interval_chart
-from turnwise.report.manifest import config_text, pairs, text_of, when
+from turnwise.report.manifest import pairs, text_of, when
 from turnwise.report.page import Figure, Section, Table
+from turnwise.report.run_sections import requests_section, settings_section
 from turnwise.report.shell import embedded_json, render_page
 from turnwise.report.text import MISSING, as_number, number, percent, plural
 from turnwise.run import MANIFEST_NAME, read_manifest, write_text
@@ -71,8 +72,8 @@ def render_evaluation(name: str, results: Mapping[str, Any], manifest: Mapping[s
             _scores(results),
             # A held-out loss has neither verdicts nor requests.
             *([_unscored(results)] if "unscored" in results else []),
-            *([_requests(results), _answers(answers)] if "answers" in results else []),
-            _settings(manifest),
+            *([requests_section(results), _answers(answers)] if "answers" in results else []),
+            settings_section(manifest),
         ],
         data=embedded_json(answers.data),
     )
@@ -217,21 +218,6 @@ def _unscored(results: Mapping[str, Any]) -> Section:
     return section
 
 
-def _requests(results: Mapping[str, Any]) -> Section:
-    section = Section("requests", "Requests and cost")
-    usage = results.get("usage")
-    if not isinstance(usage, Mapping):
-        section.missing = "Nothing was counted: no model was asked by name."
-        return section
-    section.text.append("Of the last part of the run, where it was resumed: what came from the cache cost nothing.")
-    rows = [
-        [str(name).replace("_", " "), pairs(value) if isinstance(value, Mapping) else number(value)]
-        for name, value in usage.items()
-    ]
-    section.tables.append(Table("Requests", ["what", "count"], rows))
-    return section
-
-
 def _answers(answers: Answers) -> Section:
     section = Section("answers", "Answers and verdicts", missing=answers.missing, browser=True)
     if answers.left_out:
@@ -239,29 +225,6 @@ def _answers(answers: Answers) -> Section:
             f"The first {number(len(answers.data['items']))} of {number(answers.total)} dialogues are shown, as the "
             "page would be too large for a browser; answers.jsonl and judgments.jsonl hold all."
         )
-    return section
-
-
-def _settings(manifest: Mapping[str, Any]) -> Section:
-    section = Section("data", "Settings and files")
-    for kind, columns in (("inputs", ["path", "SHA-256"]), ("outputs", ["path", "in", "out", "dropped, by reason"])):
-        records = [one for one in manifest.get(kind) or () if isinstance(one, Mapping)]
-        if kind == "inputs":
-            rows = [[text_of(one.get("path")), text_of(one.get("sha256"))] for one in records]
-        else:
-            rows = [
-                [
-                    text_of(one.get("path")),
-                    number(one.get("records_in")),
-                    number(one.get("records_out")),
-                    pairs(one.get("dropped")) if one.get("dropped") else "none",
-                ]
-                for one in records
-            ]
-        if rows:
-            section.tables.append(Table(kind.capitalize(), columns, rows, texts=(len(columns) - 1,)))
-    if isinstance(manifest.get("config"), Mapping):
-        section.blocks.append(("Resolved configuration", config_text(manifest["config"])))
     return section
 
 

@@ -54,6 +54,7 @@ class Section:
         blocks: Preformatted text with a caption (configuration).
         dialogues: Dialogues with text.
         browser: The list of answers and verdicts, which the page's script makes of its data.
+        samples: The list of documents beside their dialogues, made likewise.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Section:
     blocks: list[tuple[str, str]] = field(default_factory=list)
     dialogues: list[DialogueView] = field(default_factory=list)
     browser: bool = False
+    samples: bool = False
 
 
 @dataclass

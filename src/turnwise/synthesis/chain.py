@@ -60,6 +60,8 @@ class ChainTurn:
         search: Key phrases that were looked for.
         find: What was claimed to stand in the document; "" where the assistant answers from common knowledge.
         span: Where it stands; None where it is not claimed, or was not found.
+        progress: Where the dialogue is with it: opening, deepening, ...; "" where it is not said.
+        flow: What the user does and what the assistant does in return; "" where it is not said.
     """
 
     user: str
@@ -69,6 +71,8 @@ class ChainTurn:
     search: tuple[str, ...] = ()
     find: str = ""
     span: Span | None = None
+    progress: str = ""
+    flow: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Written:
     Attributes:
         turns: The turns, in order; empty where it failed.
         failure: Why there is no dialogue: a kind of `turnwise.llm.chat.FailureKind`, or `malformed`, `no_turns`,
-            `ungrounded`, `too_short`, `near_duplicate`.
+            `ungrounded`, `too_short`, `too_long`, `near_duplicate`.
         detail: One sentence about it.
         raw: Every text that a teacher gave for it, in order.
         prompt: Name and version of the prompts; "" without a model.
@@ -128,8 +132,9 @@ def to_dialogue(document: Document, written: Written, mode: Mode) -> Dialogue:
     """The canonical record of what was written.
 
     `evidence` holds one entry per found span: `message` (index of the assistant's message), `document`, `start`, `end`,
-    `text`, `score`. The assistant's messages carry `logic`, `purpose`, `search` and `find` among their extra keys where
-    set; `metadata` has `document`, `title`, `language`, `mode`, `teacher`, `prompt` and `checks`.
+    `text`, `score`. The assistant's messages carry `logic`, `purpose`, `progress`, `flow`, `search` and `find` among
+    their extra keys where set; `metadata` has `document`, `title`, `language`, `mode`, `teacher`, `prompt` and
+    `checks`.
 
     Raises:
         ValueError: It has no turns, or a span is not what the document holds at its offsets.
@@ -143,6 +148,8 @@ def to_dialogue(document: Document, written: Written, mode: Mode) -> Dialogue:
         thought = {
             "logic": turn.logic,
             "purpose": turn.purpose,
+            "progress": turn.progress,
+            "flow": turn.flow,
             "search": list(turn.search),
             "find": turn.find,
         }
