@@ -84,7 +84,7 @@ def test_figures_by_set_are_those_counted_by_hand(tmp_path):
 
     So of 6 turns 5 claim evidence and 4 are found (0.8), and 1 of 6 answers from common knowledge. The logic types go
     round, so each dialogue has one of the first three: a third each. `b`: one document, whose only sentence is all of
-    it, so its evidence covers 100 %.
+    it, so its evidence covers 100 %. The assistant says every sentence, so the lexical coverage is 1 everywhere.
     """
     given = [document(1, set="a"), document(2, set="a"), document(3, 1, set="b")]
     done = run(given, tmp_path, asks(part_101=f"{ELSEWHERE}x", part_202=f"{COMMON}x"))
@@ -102,6 +102,7 @@ def test_figures_by_set_are_those_counted_by_hand(tmp_path):
     }
     spans = sum(len(text) for one in given[:2] for text in one.text.split(". ")) - 2 * len(given[0].text.split(". ")[0])
     assert one["evidence_coverage"] == pytest.approx(spans / (2 * len(given[0].text)))
+    assert (one["lexical_coverage"], other["lexical_coverage"], one["coverage_rate"]) == (1.0, 1.0, None)
     assert (other["set"], other["evidence_coverage"], other["turns_per_dialogue"]) == ("b", 1.0, 1.0)
     assert (done.summary["all"]["turns"], done.summary["all"]["documents"]) == (7, 3)
     assert [one.metadata["set"] for one in read_dialogues_of(done.run)] == ["a", "a", "b"]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from importlib.util import find_spec
-from typing import Any
 
 from turnwise.dialogue import Dialogue, Document
 
@@ -16,7 +13,7 @@ Measure = Callable[[Document, Dialogue], dict[str, float]]
 """From a document and its dialogue to shares of 0 to 1: `lexical_coverage`, and with an encoder `coverage_rate`."""
 
 
-def coverage_measure(encoder: str | None) -> Measure | None:
+def coverage_measure(encoder: str | None) -> Measure:
     """What measures the coverage of every dialogue.
 
     Args:
@@ -26,18 +23,15 @@ def coverage_measure(encoder: str | None) -> Measure | None:
         MissingExtraError: The encoder's packages are not installed.
         ModelError: There is no such encoder.
     """
-    if find_spec("turnwise.synthesis.coverage") is None:
-        return None
-    rate: Any = importlib.import_module("turnwise.synthesis.coverage").dialogue_coverage
-    opened: Any = None
-    if encoder is not None:
-        load: Any = importlib.import_module("turnwise.synthesis.encoder").load_encoder
-        opened = load(None if encoder == MINILM else encoder)
+    from turnwise.synthesis.coverage import dialogue_coverage
+    from turnwise.synthesis.encoder import load_encoder
+
+    opened = None if encoder is None else load_encoder(None if encoder == MINILM else encoder)
 
     def measured(document: Document, dialogue: Dialogue) -> dict[str, float]:
-        found = {"lexical_coverage": rate(document, dialogue, None).percent / 100}
+        found = {"lexical_coverage": dialogue_coverage(document, dialogue, None).percent / 100}
         if opened is not None:
-            found["coverage_rate"] = rate(document, dialogue, opened).percent / 100
+            found["coverage_rate"] = dialogue_coverage(document, dialogue, opened).percent / 100
         return found
 
     return measured

@@ -7,7 +7,6 @@ chain as compact JSON. So a model that was trained on the pairs is used as any t
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -132,7 +131,7 @@ def write_chain(turns: Sequence[ChainTurn]) -> str:
 def _said(turn: ChainTurn) -> dict[str, Any]:
     if turn.span is not None:
         turn = replace(turn, find=turn.span.text)
-    said = {key: getattr(turn, name) for key, name in _KEYS if name in _FIELDS}
+    said = {key: getattr(turn, name) for key, name in _KEYS}
     return {**said, "search": list(turn.search)}
 
 
@@ -153,7 +152,7 @@ def read_chain(text: str, document: Document) -> tuple[ChainTurn, ...]:
 
 
 def _turn(said: Mapping[str, Any], document: Document) -> ChainTurn:
-    known = {name: said[key] for key, name in _KEYS if name in _FIELDS}
+    known = {name: said[key] for key, name in _KEYS}
     if known["logic"] not in LOGIC_TYPES:
         raise ValueError(f"the type {known['logic']!r} is none of {', '.join(LOGIC_TYPES)}")
     start = document.text.find(known["find"]) if known["find"] else -1
@@ -163,10 +162,10 @@ def _turn(said: Mapping[str, Any], document: Document) -> ChainTurn:
 
 def ask_for_chain(document: Document, turns: int) -> Sequence[Mapping[str, Any]]:
     """The messages by which mode `cod` asks for the chain of a document."""
-    prompts: Any = importlib.import_module("turnwise.synthesis.prompts")
-    replies: Any = importlib.import_module("turnwise.synthesis.replies")
-    modes: Any = importlib.import_module("turnwise.synthesis.teacher_modes")
-    said = {**prompts.document_fields(document), "turns": str(turns)}
-    prompt = prompts.packaged_prompt("cod", prompts.language_for(document))
-    messages: Sequence[Mapping[str, Any]] = prompt.request(said, replies.COD_SCHEMA, modes.TEACHER_SAMPLING).messages
-    return messages
+    from turnwise.synthesis.prompts import document_fields, language_for, packaged_prompt
+    from turnwise.synthesis.replies import COD_SCHEMA
+    from turnwise.synthesis.teacher_modes import TEACHER_SAMPLING
+
+    said = {**document_fields(document), "turns": str(turns)}
+    prompt = packaged_prompt("cod", language_for(document))
+    return prompt.request(said, COD_SCHEMA, TEACHER_SAMPLING).messages

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,7 +56,8 @@ class Inputs:
                 yield replace(one)  # whose id may change; the caller's stays
 
     def _of(self, path: str) -> Iterator[Document]:
-        read_texts: Any = importlib.import_module("turnwise.synthesis.documents").read_texts
+        from turnwise.synthesis.documents import read_texts
+
         settings, report = self.settings, ReadReport()
         how: dict[str, Any] = {"cut": settings.cut, "join": settings.join, "text": settings.text}
         try:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from turnwise.errors import ConfigError
 from turnwise.llm.chat import ChatModel
@@ -13,12 +12,7 @@ from turnwise.synthesis.chain import Mode
 if TYPE_CHECKING:
     from turnwise.synthesis.settings import SynthesisConfig
 
-_WITH_TEACHER = {
-    "direct": ("teacher_modes", "Direct"),
-    "cot": ("teacher_modes", "Cot"),
-    "cod": ("teacher_modes", "Cod"),
-    "cod-stepwise": ("stepwise", "CodStepwise"),
-}
+_WITH_TEACHER = ("direct", "cot", "cod", "cod-stepwise")
 MODE_NAMES = ("extractive", *_WITH_TEACHER)
 
 MakeMode = Callable[[ChatModel], Mode]
@@ -49,9 +43,17 @@ def open_mode(mode: Mode | MakeMode | str, settings: SynthesisConfig, teacher: C
         assert teacher is not None  # noqa: S101 - checked by the caller
         return mode(teacher)
     if mode == "extractive":
-        return _class("extractive", "Extractive")(turns=settings.turns, coverage=settings.coverage, seed=settings.seed)  # type: ignore[no-any-return]
-    return _class(*_WITH_TEACHER[mode])(teacher, turns=settings.turns[0])  # type: ignore[no-any-return]
+        from turnwise.synthesis.extractive import Extractive
 
+        return Extractive(turns=settings.turns, coverage=settings.coverage, seed=settings.seed)
+    assert teacher is not None  # noqa: S101 - checked by the caller
+    turns = settings.turns[0]
+    if mode == "cod-stepwise":
+        from turnwise.synthesis.stepwise import CodStepwise
 
-def _class(module: str, name: str) -> Any:
-    return getattr(importlib.import_module(f"turnwise.synthesis.{module}"), name)
+        return CodStepwise(teacher, turns=turns)
+    from turnwise.synthesis.teacher_modes import Cod, Cot, Direct
+
+    if mode == "cod":
+        return Cod(teacher, turns=turns)
+    return Cot(teacher, turns=turns) if mode == "cot" else Direct(teacher, turns=turns)

@@ -30,7 +30,7 @@ class Writing:
         settings: What is asked of a dialogue.
         mode: Who writes.
         not_read: Inputs that could not be read (see `turnwise.synthesis.inputs.Inputs`).
-        measure: Measures how much of a document is covered; None leaves it out.
+        measure: Measures how much of a document is covered.
         total: How many documents there are.
         window: Most documents at work at once.
         on_progress: Told after every document.
@@ -42,7 +42,7 @@ class Writing:
         settings: SynthesisConfig,
         mode: Mode,
         not_read: Sequence[Mapping[str, Any]],
-        measure: Measure | None,
+        measure: Measure,
         total: int,
         window: int,
         on_progress: OnProgress,
@@ -82,7 +82,7 @@ class Writing:
             coverage: dict[str, float] = {}
             if dialogue is not None:
                 dialogue.metadata.update({SET: name} if name else {})
-                coverage = self._measure(document, dialogue) if self._measure is not None else {}
+                coverage = self._measure(document, dialogue)
                 dialogue.metadata["checks"] = {**dialogue.metadata.get("checks", {}), **coverage}
             self._set(name).add(document, kept, coverage)
             if len(kept.turns) < len(raw.turns) or dialogue is None:
