@@ -24,7 +24,7 @@ from pathlib import Path
 
 DATA = Path(os.environ.get("TURNWISE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SETS = {"a": ("Normans", "Steam_engine", "Warsaw"), "b": ("Huguenot", "Harvard_University", "Yuan_dynasty")}
-PARAGRAPHS = 8
+PARAGRAPHS = 3
 """Of each article, the first ones."""
 DIALOGUES = 6
 """Of each paragraph, with seeds 0, 1, ..."""
@@ -34,13 +34,13 @@ PIECE = 60
 VOCABULARY, HIDDEN, LAYERS = 3000, 128, 3
 MAX_LENGTH = 1024
 BASE_STEPS = int(os.environ.get("CHAIN_BASE_STEPS", "1200"))
-STEPS = int(os.environ.get("CHAIN_STEPS", "400"))
+STEPS = int(os.environ.get("CHAIN_STEPS", "140"))
 TRAINER = {
     "max_steps": STEPS,
-    "per_device_train_batch_size": 4,
-    "learning_rate": 1e-3,
+    "per_device_train_batch_size": 2,
+    "learning_rate": 1.5e-3,
     "lr_scheduler_type": "cosine",
-    "warmup_steps": 20,
+    "warmup_steps": 10,
     "max_length": MAX_LENGTH,
     "logging_steps": 20,
     "save_strategy": "no",
@@ -110,18 +110,24 @@ def base(work: Path) -> None:
     (work / "base.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
+def extractive(seed: int) -> object:
+    """The mode that needs no model."""
+    from turnwise.synthesis.extractive import Extractive
+
+    return Extractive(turns=TURNS, seed=seed)
+
+
 def dialogues(work: Path) -> None:
     """`WORK/NAME.jsonl`, and the questions about the same documents: `NAME.squad.json`, `NAME.golds.jsonl`."""
     from turnwise.data.write import write_dialogues
     from turnwise.dialogue import Dialogue, Message
     from turnwise.synthesis.chain import to_dialogue
-    from turnwise.synthesis.extractive import Extractive
 
     for name in SETS:
         every, golds, articles = [], [], []
         for document in documents(name):
             for seed in range(DIALOGUES):
-                mode = Extractive(turns=TURNS, seed=seed)
+                mode = extractive(seed)
                 written = asyncio.run(mode.write(document))
                 if written.turns:
                     made = to_dialogue(document, written, mode)
@@ -165,17 +171,29 @@ def train(work: Path, only: str = "") -> None:
 
 
 def score(work: Path) -> None:
-    """Every model on every set's questions: what it answers, scored as it stands and by its first sentence; losses."""
+    """Every model on every set's questions: what it answers, scored as it stands and by its first sentence; losses.
+
+    What `turnwise evaluate closed-book` (and again with `--answers ... --first-sentence`) and `turnwise evaluate loss`
+    do, in one process.
+    """
+    import torch
+
+    from turnwise.evaluation.closed_book import ClosedBook
+    from turnwise.evaluation.evaluate import evaluate
+    from turnwise.evaluation.held_out import LossConfig, evaluate_loss
+
+    torch.set_num_threads(1)
     models = {"base": work / "base", **{f"run-{name}": work / f"run-{name}" / "model" for name in SETS}}
     for name in SETS:
         for model, path in models.items():
             folder = work / "score" / f"{model}-on-{name}"
-            asked = ["evaluate", "closed-book", "--data", work / f"{name}.squad.json"]
-            turnwise(*asked, "--model", path, "--output", folder / "whole", "--overwrite")
-            given = ["--answers", folder / "whole", "--first-sentence"]
-            turnwise(*asked, *given, "--output", folder / "first", "--overwrite")
-            golds = ["--data", work / f"{name}.golds.jsonl", "--output", folder / "loss", "--overwrite"]
-            turnwise("evaluate", "loss", "--model", path, *golds)
+            squad = work / f"{name}.squad.json"
+            evaluate(ClosedBook(squad), model=f"local:{path}", output=folder / "whole", overwrite=True)
+            first = ClosedBook(squad, first_sentence=True)
+            evaluate(first, answers=folder / "whole", output=folder / "first", overwrite=True)
+            golds = {"model": str(path), "data": str(work / f"{name}.golds.jsonl"), "output": str(folder / "loss")}
+            evaluate_loss(LossConfig(**golds), overwrite=True)
+            print(name, model, file=sys.stderr, flush=True)
 
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "chain_of_use.json"

@@ -13,7 +13,7 @@ pytest.importorskip("llguidance", reason="the extra `constrained` is not install
 import jsonschema  # noqa: E402
 from tiny import save_talkative  # noqa: E402
 
-from turnwise.errors import MissingExtraError, ModelError  # noqa: E402
+from turnwise.errors import ConfigError, MissingExtraError, ModelError  # noqa: E402
 from turnwise.llm.chat import ChatRequest, Sampling  # noqa: E402
 from turnwise.llm.constrained import Grammars, SchemaError  # noqa: E402
 from turnwise.llm.drive import run_all, run_one  # noqa: E402
@@ -104,6 +104,49 @@ def test_a_reply_that_is_complete_at_its_last_token_is_no_truncated_one(model):
     assert (reply.text, reply.failure) == ("true", None)
     (exact, *_) = ask(model, requests({"const": True}, max_tokens=reply.completion_tokens))
     assert (exact.text, exact.failure, exact.completion_tokens) == ("true", None, reply.completion_tokens)
+
+
+OPEN = {
+    "type": "object",
+    "properties": {
+        "turns": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {"user": {"type": "string", "minLength": 1}, "search": {"type": "array", "items": SHORT}},
+                "required": ["user", "search"],
+                "additionalProperties": False,
+            },
+        },
+        "notes": {"type": "object"},
+    },
+    "required": ["turns"],
+    "additionalProperties": False,
+}
+"""Nothing in it is bounded."""
+
+
+@pytest.mark.parametrize("limit", [80, 120, 200])
+def test_replies_that_would_run_into_their_limit_are_closed_where_that_is_asked_for(base, model, limit):
+    """A random model ends no text by itself. Closed replies parse and say that their end is not the model's own."""
+    closing = LocalModel(base, constrained=True, close_replies=True)
+    asked = requests(OPEN, temperature=1.0, max_tokens=limit)
+    assert "truncated" in {reply.failure for reply in ask(model, asked)}
+    replies = ask(closing, asked)
+    assert {reply.failure for reply in replies} == {None}
+    for reply in replies:
+        jsonschema.validate(json.loads(reply.text), OPEN)
+        assert reply.completion_tokens <= limit
+        assert (reply.finish_reason == "length") == ("written for the model" in reply.detail)
+    assert "length" in {reply.finish_reason for reply in replies}
+
+
+def test_a_limit_below_the_shortest_reply_is_truncated_also_where_replies_are_closed(base):
+    closing = LocalModel(base, constrained=True, close_replies=True)
+    assert {reply.failure for reply in ask(closing, requests(OPEN, max_tokens=4))} == {"truncated"}
+    with pytest.raises(ConfigError, match="needs constrained"):
+        LocalModel(base, close_replies=True)
 
 
 def test_a_batch_of_free_and_constrained_rows_answers_each_as_alone(base, model):

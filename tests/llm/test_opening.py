@@ -200,4 +200,5 @@ def test_a_local_model_gets_the_settings_that_are_its_own(tmp_path, monkeypatch)
         last = run_one(model.reply(ASK)).cached
     assert last
     expected = {"batch_size": 3, "device": "cpu", "dtype": "float32", "max_length": 99, "constrained": True}
+    expected["close_replies"] = False
     assert asked == [(str(folder), expected)] * 2

@@ -41,11 +41,13 @@ class Generated:
         text: Without special tokens, cut before the first stop text.
         finish_reason: `stop` where the model, a stop text or a constraint ended it, `length` where the token limit did.
         tokens: How many tokens were generated, the end token included.
+        complete: Whether it follows its constraint as a whole; True only with one.
     """
 
     text: str
     finish_reason: Literal["stop", "length"]
     tokens: int
+    complete: bool = False
 
 
 def generate_batch(
@@ -58,6 +60,7 @@ def generate_batch(
     end_tokens: Collection[int],
     abandoned: Callable[[], bool] = lambda: False,
     constraints: Sequence[Constraint | None] | None = None,
+    close: bool = False,
 ) -> list[Generated]:
     """Continue prompts of any lengths, padded on the left.
 
@@ -70,6 +73,8 @@ def generate_batch(
         end_tokens: Token ids that end a reply.
         abandoned: Asked after every token: whether nobody waits any more, so that the rest can be left undone.
         constraints: What each of the B replies must follow, None for free text; they are used up. None: all are free.
+        close: Lead constrained replies to their end before they reach the token limit. A reply for which that was done
+            has the finish reason `length` all the same.
 
     Returns:
         B replies, in the order of the prompts.
@@ -83,7 +88,9 @@ def generate_batch(
     input_ids = torch.tensor([[fill] * pad + list(prompt) for prompt, pad in zip(prompts, padding, strict=True)])
     mask = torch.tensor([[0] * pad + [1] * (longest - pad) for pad in padding])
     ends = _Ends(tokenizer, longest, drawing.stop, frozenset(end_tokens), abandoned, constraints)
-    processors: list[Any] = [] if constraints is None else [Mask(constraints)]
+    processors: list[Any] = []
+    if constraints is not None:
+        processors.append(Mask(constraints, longest + drawing.max_new_tokens if close else None))
     processors += [] if drawing.temperature == 0 else [_Draws(drawing, seeds)]
     config = GenerationConfig(
         do_sample=False,  # `_Draws` leaves one token to choose from
@@ -102,20 +109,29 @@ def generate_batch(
         )
     rows = output[:, longest:].tolist()
     return [
-        _read(tokenizer, row[: ends.lengths.get(number)], drawing, end_tokens, complete=number in ends.complete)
+        _read(
+            tokenizer,
+            row[: ends.lengths.get(number)],
+            drawing,
+            end_tokens,
+            constraint=None if constraints is None else constraints[number],
+        )
         for number, row in enumerate(rows)
     ]
 
 
 def _read(
-    tokenizer: Any, ids: list[int], drawing: Drawing, end_tokens: Collection[int], *, complete: bool
+    tokenizer: Any, ids: list[int], drawing: Drawing, end_tokens: Collection[int], *, constraint: Constraint | None
 ) -> Generated:
     text = _decode(tokenizer, ids)
     stops = [place for place in (text.find(stop) for stop in drawing.stop) if place >= 0]
     if stops:
         return Generated(text[: min(stops)], "stop", len(ids))
-    ended = complete or (bool(ids) and ids[-1] in end_tokens) or len(ids) < drawing.max_new_tokens
-    return Generated(text, "stop" if ended else "length", len(ids))
+    ended = (bool(ids) and ids[-1] in end_tokens) or len(ids) < drawing.max_new_tokens
+    if constraint is None:
+        return Generated(text, "stop" if ended else "length", len(ids))
+    whole = (ended or constraint.finished) and not constraint.closed
+    return Generated(text, "stop" if whole else "length", len(ids), constraint.complete or constraint.finished)
 
 
 def _decode(tokenizer: Any, ids: Sequence[int]) -> str:
@@ -123,10 +139,7 @@ def _decode(tokenizer: Any, ids: Sequence[int]) -> str:
 
 
 class _Ends:
-    """A stopping criterion; `lengths` holds how many tokens each row that has ended is long.
-
-    `complete` holds the rows whose constraint lets nothing follow.
-    """
+    """A stopping criterion; `lengths` holds how many tokens each row that has ended is long."""
 
     def __init__(
         self,
@@ -146,7 +159,6 @@ class _Ends:
         self._tail = max((len(stop.encode("utf-8", "replace")) for stop in stops), default=0) + _TAIL
         self._constraints = constraints
         self.lengths: dict[int, int] = {}
-        self.complete: set[int] = set()
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
         import torch
@@ -158,18 +170,18 @@ class _Ends:
         for row, tail in enumerate(tails):
             if row in self.lengths:
                 continue
-            self._follow(row, tail[-1])
-            if row in self.complete or tail[-1] in self._end_tokens or self._stopped(tail):
+            if self._is_finished(row, tail[-1]) or tail[-1] in self._end_tokens or self._stopped(tail):
                 self.lengths[row] = length - self._start
         done = [row in self.lengths for row in range(rows)]
         return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
 
-    def _follow(self, row: int, token: int) -> None:
+    def _is_finished(self, row: int, token: int) -> bool:
+        """Tell the row's constraint its token; whether it lets nothing follow."""
         constraint = None if self._constraints is None else self._constraints[row]
-        if constraint is not None:
-            constraint.take(token)
-            if constraint.finished:
-                self.complete.add(row)
+        if constraint is None:
+            return False
+        constraint.take(token)
+        return constraint.finished
 
     def _stopped(self, tail: Sequence[int]) -> bool:
         if not self._stops:

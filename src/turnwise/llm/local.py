@@ -54,6 +54,8 @@ class LocalModel:
         max_length: Most tokens of prompt and reply together, never more than the model's configuration says.
         constrained: Draw the reply to a request with a schema only from what follows it: such a reply is JSON of the
             schema, or truncated (a stop text ends it all the same). Other requests are answered as without.
+        close_replies: With `constrained`: lead such a reply to its end before its token limit, where there is room at
+            all. It parses, its end is not what the model would have said, and `finish_reason` is `length`.
 
     Attributes:
         lockstep: Tells `turnwise.llm.drive.run_all` callers to begin items together, so that batches repeat.
@@ -75,11 +77,14 @@ class LocalModel:
         dtype: str | None = None,
         max_length: int | None = None,
         constrained: bool = False,
+        close_replies: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"expected a batch_size of at least 1, found {batch_size}")
         if max_length is not None and max_length < 2:
             raise ConfigError(f"expected a max_length of at least 2, found {max_length}")
+        if close_replies and not constrained:
+            raise ConfigError("close_replies needs constrained: free text has no end that could be known")
         check_dtype(dtype)
         require_libraries("torch", "transformers")
         self._files = find_model(str(path))
@@ -87,7 +92,10 @@ class LocalModel:
         self._tokenizer = load_tokenizer(str(self._files.tokenizer))
         self._grammars = Grammars(self._tokenizer) if constrained else None
         self._free_name = self._files.record_name(dtype=dtype, max_length=max_length)
-        self._name = self._files.record_name(dtype=dtype, max_length=max_length, constrained=constrained or None)
+        self._close = close_replies
+        self._name = self._files.record_name(
+            dtype=dtype, max_length=max_length, constrained=constrained or None, close_replies=close_replies or None
+        )
         limits = (max_length, context_length(self._files))
         self._most = min((one for one in limits if one is not None), default=None)
         self._model: Any = None
@@ -179,6 +187,7 @@ class LocalModel:
                     end_tokens=self._end_tokens,
                     abandoned=lambda: all(one.reply.cancelled() for one in batch),
                     constraints=self._constraints(batch),
+                    close=self._close,
                 )
         except torch.OutOfMemoryError:
             if len(batch) == 1:
@@ -290,6 +299,9 @@ def _reply(asked: _Waiting, made: Generated, seconds: float) -> ChatReply:
         "completion_tokens": made.tokens,
         "seconds": seconds,
     }
+    if made.complete:
+        closed = "the end was written for the model at its token limit" if made.finish_reason == "length" else ""
+        return ChatReply(made.text, detail=closed, **counts)
     if made.finish_reason == "length":
         detail = f"the reply was cut at {asked.drawing.max_new_tokens} tokens"
         return ChatReply(made.text, failure="truncated", detail=detail, **counts)

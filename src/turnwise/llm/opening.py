@@ -85,6 +85,7 @@ def _local(spec: str, settings: ClientConfig) -> ChatModel | None:
         dtype=settings.dtype,
         max_length=settings.max_length,
         constrained=settings.constrained,
+        close_replies=settings.close_replies,
     )
 
 

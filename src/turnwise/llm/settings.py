@@ -58,6 +58,9 @@ class ClientConfig(StrictModel):
     constrained: bool = Field(
         False, description="local models: replies to a schema are drawn to follow it (extra `constrained`)"
     )
+    close_replies: bool = Field(
+        False, description="with `constrained`: a reply is led to its end before it reaches its token limit"
+    )
 
     @field_validator("sampling")
     @classmethod
