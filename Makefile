@@ -12,7 +12,7 @@ quickstart: $(STAMP)
 	$(BIN)/turnwise quickstart --output runs/quickstart --overwrite
 
 test: check
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(STAMP)
 	$(BIN)/ruff check .
