@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from turnwise.dialogue import Dialogue, Document, Message
 
@@ -20,14 +20,7 @@ Logic = Literal[
     "opinion-rebuttal",
     "opinion-agreement",
 ]
-LOGIC_TYPES: tuple[Logic, ...] = (
-    "question-answer",
-    "question-question",
-    "statement-inquiry",
-    "statement-explanation",
-    "opinion-rebuttal",
-    "opinion-agreement",
-)
+LOGIC_TYPES: tuple[Logic, ...] = get_args(Logic)
 """The six logic types of R2S (section 4.1): what the user does, and what the assistant does in return."""
 
 
