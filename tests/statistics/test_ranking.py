@@ -137,7 +137,7 @@ def test_inputs_without_a_meaning_are_refused(call):
 def test_how_many_draws_are_made_together_changes_nothing(monkeypatch, at_once):
     values, clusters = [1.0, 5.0, 2.0, 8.0, 3.0, 4.0], list("aabbcd")
     expected = bootstrap_interval(values, clusters, seed=2, n=100)
-    monkeypatch.setattr("turnwise.statistics.resampling._AT_ONCE", at_once)
+    monkeypatch.setattr("turnwise.statistics.ratio._AT_ONCE", at_once)
     assert bootstrap_interval(values, clusters, seed=2, n=100) == expected
 
 

@@ -6,14 +6,17 @@ import numpy as np
 
 from turnwise.statistics.ranking import Numbers
 
+_AT_ONCE = 200_000
+"""Numbers drawn together: some megabytes."""
+
 
 def ratio_interval(
     sums: Numbers, sizes: Numbers, *, seed: int = 0, n: int = 1000, level: float = 0.95
 ) -> tuple[float, float] | None:
     """Percentile bootstrap interval of the mean over everything in some clusters (Efron and Tibshirani, 1993, ch. 13).
 
-    Whole clusters are drawn with replacement. The same as `turnwise.statistics.resampling.bootstrap_interval` of the
-    single values with the same seed.
+    Whole clusters are drawn with replacement. `turnwise.statistics.resampling.bootstrap_interval` adds up single values
+    and draws here too.
 
     Args:
         sums: (C,) sum of the values of each cluster, for example nats of a dialogue's tokens.
@@ -38,9 +41,11 @@ def ratio_interval(
     if len(totals) == 0:
         return None
     draw = np.random.default_rng(seed)
+    # Some draws at a time: all at once would need n x clusters numbers. The draws are the same however they are split.
     means = np.empty(n)
-    for number in range(n):
-        chosen = draw.integers(0, len(totals), size=len(totals))
-        means[number] = totals[chosen].sum() / counts[chosen].sum()
+    together = max(1, _AT_ONCE // len(totals))
+    for start in range(0, n, together):
+        chosen = draw.integers(0, len(totals), size=(min(together, n - start), len(totals)))
+        means[start : start + together] = totals[chosen].sum(axis=1) / counts[chosen].sum(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

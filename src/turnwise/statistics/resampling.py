@@ -7,9 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from turnwise.statistics.ranking import Numbers
-
-_AT_ONCE = 200_000
-"""Numbers drawn together: some megabytes."""
+from turnwise.statistics.ratio import ratio_interval
 
 
 def bootstrap_interval(
@@ -52,17 +50,9 @@ def bootstrap_interval(
     else:
         index: dict[Hashable, int] = {}
         members = np.array([index.setdefault(cluster, len(index)) for cluster in clusters])
-    sums = np.bincount(members, weights=numbers)
-    sizes = np.bincount(members)
-    draw = np.random.default_rng(seed)
-    # Some draws at a time: all at once would need n x clusters numbers. The draws are the same however they are split.
-    means = np.empty(n)
-    together = max(1, _AT_ONCE // len(sums))
-    for start in range(0, n, together):
-        chosen = draw.integers(0, len(sums), size=(min(together, n - start), len(sums)))
-        means[start : start + together] = sums[chosen].sum(axis=1) / sizes[chosen].sum(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    sums = np.bincount(members, weights=numbers).astype(np.float64)
+    sizes = np.bincount(members).astype(np.float64)
+    return ratio_interval(sums, sizes, seed=seed, n=n, level=level)
 
 
 def paired_bootstrap_interval(
