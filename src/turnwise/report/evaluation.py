@@ -62,7 +62,7 @@ def render_evaluation(name: str, results: Mapping[str, Any], manifest: Mapping[s
     dry = " (dry run)" if results.get("dry_run") else ""
     return render_page(
         "evaluation.html.j2",
-        script_name="evaluation.js",
+        scripts=("list.js", "evaluation.js"),
         title=f"{name}{dry}",
         status=manifest.get("status"),
         sentence=_sentence(results),

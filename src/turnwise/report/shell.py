@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -20,9 +20,9 @@ from turnwise._version import __version__
 from turnwise.report.text import MISSING, number, percent, visible
 
 
-def render_page(template: str, *, script_name: str = "report.js", **values: Any) -> str:
-    """A template of this package with the style, the script and the policy that allows these two alone."""
-    style, script = _asset("report.css"), _asset(script_name)
+def render_page(template: str, *, scripts: Sequence[str] = ("report.js",), **values: Any) -> str:
+    """A template of this package with the style, the scripts as one, and the policy that allows these two alone."""
+    style, script = _asset("report.css"), "\n".join(_asset(name) for name in scripts)
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"

@@ -58,7 +58,7 @@ def render_synthesis(name: str, summary: Mapping[str, Any], manifest: Mapping[st
     dry = " (dry run)" if summary.get("dry_run") else ""
     return render_page(
         "synthesis.html.j2",
-        script_name="synthesis.js",
+        scripts=("list.js", "synthesis.js"),
         title=f"{name}{dry}",
         status=manifest.get("status"),
         sentence=_sentence(summary),

@@ -1,35 +1,12 @@
-"use strict";
 // The list of answers and verdicts: found, filtered and shown from the JSON in the page. Data becomes text nodes only.
 (() => {
-  const PAGE = 20; // dialogues on one page of the list
-  const CLIP = 20000; // characters of a text that are shown at once
   const source = document.getElementById("evaluation-data");
   if (!source) return;
   const data = JSON.parse(source.textContent);
-  const byId = (id) => document.getElementById(id);
   const form = byId("find");
-  const list = byId("find-list");
   const values = { model: 1, tie: 0.5, baseline: 0 };
   const winners = { model: "win", tie: "tie", baseline: "loss" };
   const pairwise = data.mode === "pairwise";
-
-  const make = (tag, name, ...children) => {
-    const element = document.createElement(tag);
-    if (name) element.className = name;
-    element.append(...children.filter((child) => child !== null && child !== undefined).map((child) =>
-      typeof child === "object" ? child : String(child)));
-    return element;
-  };
-  const bdi = (text, name = "") => make("bdi", name, text);
-  const content = (text) => {
-    const box = make("div", "content", text.slice(0, CLIP));
-    box.dir = "auto";
-    if (text.length <= CLIP) return box;
-    const more = make("button", "more", `Show all ${text.length.toLocaleString("en")} characters`);
-    more.type = "button";
-    more.addEventListener("click", () => { box.textContent = text; more.remove(); });
-    return make("div", "", box, more);
-  };
 
   const valueOf = (one) => (one.winner ? values[one.winner] : one.score);
   const meanOf = (item) => {
@@ -104,10 +81,8 @@
   options("find-verdict", unique(all.map((one) => one.unscored).filter(Boolean)).sort().map((reason) => `unscored: ${reason}`));
   for (const range of document.querySelectorAll(".find-range")) range.hidden = pairwise;
 
-  let page = 0;
-  let shown = [];
   const chosen = () => {
-    const words = byId("find-text").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = wordsSought();
     const [category, turn, wanted] = ["category", "turn", "verdict"].map((name) => byId(`find-${name}`).value);
     const [low, high] = ["low", "high"].map((name) => byId(`find-${name}`).value);
     const asked = turn || wanted || low !== "" || high !== "";
@@ -121,25 +96,5 @@
     if (sign) found.sort((a, b) => (a.mean === null) - (b.mean === null) || sign * (a.mean - b.mean) || a.rank - b.rank);
     return found;
   };
-  const show = () => {
-    const pages = Math.max(1, Math.ceil(shown.length / PAGE));
-    page = Math.min(Math.max(page, 0), pages - 1);
-    list.replaceChildren(...shown.slice(page * PAGE, (page + 1) * PAGE).map(row));
-    byId("find-count").textContent = `${shown.length} of ${data.items.length} dialogues, page ${page + 1} of ${pages}`;
-    byId("find-previous").disabled = page === 0;
-    byId("find-next").disabled = page === pages - 1;
-  };
-  const update = () => { shown = chosen(); page = 0; show(); };
-  byId("find-previous").addEventListener("click", () => { page -= 1; show(); });
-  byId("find-next").addEventListener("click", () => { page += 1; show(); });
-  byId("find-open").addEventListener("click", () => {
-    const rows = [...list.children];
-    const open = rows.some((details) => !details.open);
-    for (const details of rows) details.open = open;
-  });
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", update);
-  byId("find-script").hidden = true;
-  form.hidden = false;
-  update();
+  listInPages(form, data.items.length, "dialogues", chosen, row);
 })();

@@ -1,32 +1,9 @@
-"use strict";
 // Documents beside their dialogues: found, filtered and shown from the JSON in the page. Data becomes text nodes only.
 (() => {
-  const PAGE = 20; // documents on one page of the list
-  const CLIP = 20000; // characters of a text that are shown at once
   const source = document.getElementById("synthesis-data");
   const form = document.getElementById("find");
   if (!source || !form) return;
   const data = JSON.parse(source.textContent);
-  const byId = (id) => document.getElementById(id);
-  const list = byId("find-list");
-
-  const make = (tag, name, ...children) => {
-    const element = document.createElement(tag);
-    if (name) element.className = name;
-    element.append(...children.filter((child) => child !== null && child !== undefined).map((child) =>
-      typeof child === "object" ? child : String(child)));
-    return element;
-  };
-  const bdi = (text, name = "") => make("bdi", name, text);
-  const content = (text) => {
-    const box = make("div", "content", text.slice(0, CLIP));
-    box.dir = "auto";
-    if (text.length <= CLIP) return box;
-    const more = make("button", "more", `Show all ${text.length.toLocaleString("en")} characters`);
-    more.type = "button";
-    more.addEventListener("click", (event) => { event.stopPropagation(); box.textContent = text; more.remove(); });
-    return make("div", "", box, more);
-  };
 
   const evidenceOf = (turn) => {
     if (turn.span) return turn.span[2] >= 1 ? "word for word" : "aligned";
@@ -156,34 +133,12 @@
   options("find-logic", turns.map((turn) => turn.logic));
   options("find-evidence", turns.map(evidenceOf));
 
-  let page = 0;
-  let shown = [];
   const chosen = () => {
-    const words = byId("find-text").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = wordsSought();
     const [set, outcome, logic, evidence] = ["set", "outcome", "logic", "evidence"].map((name) => byId(`find-${name}`).value);
     const fits = (turn) => (!logic || turn.logic === logic) && (!evidence || evidenceOf(turn) === evidence);
     return data.items.filter((item) => (!set || item.set === set) && (!outcome || item.outcome === outcome)
       && ((!logic && !evidence) || item.turns.some(fits)) && words.every((word) => textOf(item).includes(word)));
   };
-  const show = () => {
-    const pages = Math.max(1, Math.ceil(shown.length / PAGE));
-    page = Math.min(Math.max(page, 0), pages - 1);
-    list.replaceChildren(...shown.slice(page * PAGE, (page + 1) * PAGE).map(row));
-    byId("find-count").textContent = `${shown.length} of ${data.items.length} documents, page ${page + 1} of ${pages}`;
-    byId("find-previous").disabled = page === 0;
-    byId("find-next").disabled = page === pages - 1;
-  };
-  const update = () => { shown = chosen(); page = 0; show(); };
-  byId("find-previous").addEventListener("click", () => { page -= 1; show(); });
-  byId("find-next").addEventListener("click", () => { page += 1; show(); });
-  byId("find-open").addEventListener("click", () => {
-    const rows = [...list.children];
-    const open = rows.some((details) => !details.open);
-    for (const details of rows) details.open = open;
-  });
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", update);
-  byId("find-script").hidden = true;
-  form.hidden = false;
-  update();
+  listInPages(form, data.items.length, "documents", chosen, row);
 })();
